@@ -1,0 +1,1 @@
+"""What the project says about operators that is not code; read as resources of ``tfsql.operators``."""

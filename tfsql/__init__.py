@@ -1,0 +1,78 @@
+"""tfsql: every TensorFlow operator as a SQL function over real tables.
+
+>>> import tfsql
+>>> tfsql.sql("SELECT tf_Cos(0.0) AS y").fetchall()
+[(1.0,)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfsql.errors import (
+    BackendError,
+    BindError,
+    ExecutionError,
+    ParseError,
+    ResourceError,
+    ShapeError,
+    TfsqlError,
+    TypeMismatchError,
+    UnsupportedError,
+)
+from tfsql.result import Relation
+from tfsql.session import Connection, Parameters
+
+__version__ = "0.1.0"
+
+_default: Connection | None = None
+
+
+def connect(
+    path: str = ":memory:",
+    *,
+    read_only: bool = False,
+    config: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> Connection:
+    """A connection to a database file, or to a database in memory. See ``Connection``."""
+    return Connection(path, read_only=read_only, config=config, trust=trust)
+
+
+def default_connection() -> Connection:
+    """The connection that the functions of this module use: one database in memory for the process."""
+    global _default
+    if _default is None:
+        _default = connect()
+    return _default
+
+
+def sql(text: str, parameters: Parameters = None) -> Relation | None:
+    """``Connection.sql`` on the default connection."""
+    return default_connection().sql(text, parameters)
+
+
+def execute(text: str, parameters: Parameters = None) -> Relation | None:
+    """``Connection.execute`` on the default connection."""
+    return default_connection().execute(text, parameters)
+
+
+__all__ = [
+    "BackendError",
+    "BindError",
+    "Connection",
+    "ExecutionError",
+    "ParseError",
+    "Relation",
+    "ResourceError",
+    "ShapeError",
+    "TfsqlError",
+    "TypeMismatchError",
+    "UnsupportedError",
+    "__version__",
+    "connect",
+    "default_connection",
+    "execute",
+    "sql",
+]

@@ -1,0 +1,257 @@
+"""DuckDB as the relational engine: the only module that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tfsql.backends.base import Columns
+from tfsql.errors import (
+    BackendError,
+    BindError,
+    ExecutionError,
+    ParseError,
+    ResourceError,
+    TfsqlError,
+    TypeMismatchError,
+    UnsupportedError,
+)
+from tfsql.types import Array, Scalar, SqlType, Struct
+
+# DuckDB's exception classes and what they are here; the first that matches counts.
+_ERRORS: tuple[tuple[type[Exception], type[TfsqlError]], ...] = (
+    (duckdb.ParserException, ParseError),
+    (duckdb.SyntaxException, ParseError),
+    (duckdb.CatalogException, BindError),
+    (duckdb.BinderException, BindError),
+    (duckdb.OutOfMemoryException, ResourceError),
+    (duckdb.NotImplementedException, UnsupportedError),
+    (duckdb.ConversionException, ExecutionError),
+    (duckdb.OutOfRangeException, ExecutionError),
+    (duckdb.TypeMismatchException, TypeMismatchError),
+    (duckdb.ConstraintException, ExecutionError),
+    (duckdb.InvalidInputException, ExecutionError),
+    (duckdb.Error, BackendError),
+)
+STREAM_ROWS = 2048
+_PREFIX = re.compile(r"^(?:[A-Z][A-Za-z-]*(?: [A-Z][A-Za-z/-]*)* )?(?:Error|Exception): ")
+_EXCERPT = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
+
+
+class DuckDBBackend:
+    """An embedded DuckDB database.
+
+    Args:
+      path: the database file; memory if it is ``:memory:``.
+      read_only: whether the file may be written.
+      config: DuckDB's own settings.
+    """
+
+    def __init__(self, path: str = ":memory:", *, read_only: bool = False, config: Mapping[str, Any] | None = None):
+        with _translated():
+            self._connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
+            # Variables of the caller are found by the session; DuckDB would find those of this package.
+            self._connection.execute("SET python_enable_replacements = false")
+        self._live: weakref.ref[DuckDBResult] | None = None
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own connection."""
+        return self._connection
+
+    def _free(self) -> duckdb.DuckDBPyConnection:
+        """The connection, with the rows of the last statement kept for whoever still reads them."""
+        live = self._live() if self._live is not None else None
+        if live is not None:
+            live.keep()
+        elif self._live is not None:
+            self._connection.abort()  # nobody reads the rest: DuckDB 2.0 runs nothing before it is given up
+        self._live = None
+        return self._connection
+
+    def describe(self, sql: str, parameters: Mapping[str, Any]) -> Columns:
+        with _translated():
+            self._free()
+            if not parameters:
+                relation = self._connection.sql(sql)
+                return [(n, sql_type(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
+            rows = self._connection.execute(f"DESCRIBE {sql}", dict(parameters)).fetchall()
+            return [(row[0], sql_type(duckdb.sqltype(row[1]))) for row in rows]
+
+    def evaluate(self, sql: str) -> Any:
+        with _translated():
+            return self._free().execute(f"SELECT {sql}").fetchall()[0][0]
+
+    def execute(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any]) -> DuckDBResult:
+        with _translated():
+            result = DuckDBResult(self._free().execute(sql, parameters or None))
+            self._live = weakref.ref(result)
+            return result
+
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any]) -> pa.Table:
+        with _translated():
+            self._free()
+            return self._connection.sql(sql, params=parameters or None).to_arrow_table()
+
+    def stream(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+        with _translated():
+            self._free()
+            yield from self._connection.sql(sql, params=parameters or None).to_arrow_reader(STREAM_ROWS)
+
+    def returns_rows(self, sql: str) -> bool | None:
+        with _translated():
+            statement = self._connection.extract_statements(sql)[0]
+            if statement.type == duckdb.StatementType.SELECT:
+                return True
+            results = statement.expected_result_type
+            return None if duckdb.ExpectedResultType.QUERY_RESULT in results and len(results) == 1 else False
+
+    def register_kernel(
+        self,
+        name: str,
+        function: Callable[..., pa.Array],
+        arguments: Sequence[SqlType],
+        result: SqlType,
+        *,
+        is_volatile: bool,
+    ) -> None:
+        with _translated():
+            self._connection.create_function(
+                name,
+                _with_parameters(function, len(arguments)),
+                [duckdb.sqltype(str(argument)) for argument in arguments],
+                duckdb.sqltype(str(result)),
+                type="arrow",
+                null_handling="special",
+                side_effects=is_volatile,
+            )
+
+    def unregister_kernel(self, name: str) -> None:
+        with contextlib.suppress(duckdb.Error):
+            self._connection.remove_function(name)
+
+    def unregister_table(self, name: str) -> None:
+        with _translated():
+            self._connection.unregister(name)
+
+    def register_table(self, name: str, table: Any) -> None:
+        with _translated():
+            self._connection.register(name, table)
+
+    def has_table(self, parts: Sequence[str]) -> bool:
+        return self._exists("information_schema.tables", "table_catalog", "table_schema", "table_name", parts)
+
+    def is_base_table(self, parts: Sequence[str]) -> bool:
+        return self._exists("duckdb_tables()", "database_name", "schema_name", "table_name", parts)
+
+    def _exists(self, source: str, catalog: str, schema: str, table: str, parts: Sequence[str]) -> bool:
+        columns = (table, schema, catalog)[: len(parts)]
+        conditions = " AND ".join(f"lower({column}) = lower(?)" for column in columns)
+        with _translated():
+            found = self._free().execute(f"SELECT 1 FROM {source} WHERE {conditions}", list(reversed(parts)))
+            return bool(found.fetchall())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class DuckDBResult:
+    """The rows of a statement that runs. The connection holds one result; ``keep`` saves it from the next statement."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection):
+        self._connection = connection
+        self._kept: list[tuple[Any, ...]] | None = None
+        names = [column[0] for column in connection.description or []]
+        self._is_change = names in ([], ["Count"], ["Success"])
+
+    def keep(self) -> None:
+        """Fetches what is left, before another statement takes the connection's place for results."""
+        if self._kept is None:
+            self._kept = self._connection.fetchall()
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        rows = self.fetchmany(1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
+        with _translated():
+            if self._kept is None:
+                return self._connection.fetchmany(size)  # type: ignore[no-any-return]
+            rows, self._kept = self._kept[:size], self._kept[size:]
+            return rows
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        with _translated():
+            self.keep()
+            rows, self._kept = self._kept or [], []
+            return rows
+
+    def rows_of_change(self) -> pa.Table | None:
+        """The rows that a statement other than a query returned; None for none, or for a mere count."""
+        if self._is_change:
+            return None
+        with _translated(), warnings.catch_warnings():
+            # A statement that has run cannot run again, so its few rows may be copied once more.
+            warnings.simplefilter("ignore", UserWarning)
+            self._kept = []
+            return self._connection.to_arrow_table()
+
+
+def sql_type(engine_type: Any) -> SqlType:
+    """DuckDB's type object as a ``SqlType``."""
+    kind = engine_type.id
+    if kind in ("list", "array"):
+        children = dict(engine_type.children)
+        return Array(sql_type(children["child"]), children.get("size"))
+    if kind == "struct":
+        return Struct(tuple((name, sql_type(child)) for name, child in engine_type.children))
+    text = str(engine_type)
+    if kind in ("decimal", "enum"):
+        return Scalar(kind.upper(), text)
+    return Scalar(text)
+
+
+def _with_parameters(function: Callable[..., pa.Array], count: int) -> Callable[..., pa.Array]:
+    """``function`` with ``count`` named parameters: DuckDB 2.0 reads the number from the signature."""
+    names = ", ".join(f"column_{i}" for i in range(count))
+    return eval(f"lambda {names}: function({names})", {"function": function})  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """DuckDB's exceptions as tfsql's, with DuckDB's own as the cause."""
+    try:
+        yield
+    except TfsqlError:
+        raise
+    except duckdb.Error as error:
+        raise _error(error) from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BackendError(str(error)) from error
+
+
+def _error(error: duckdb.Error) -> TfsqlError:
+    kind = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
+    text = str(error)
+    excerpt = _EXCERPT.search(text)
+    message = text[: excerpt.start()] if excerpt else text
+    first, _, rest = _PREFIX.sub("", message).strip().partition("\n")
+    translated = kind(first, hint=" ".join(rest.split()) or None)
+    translated.is_from_engine = True
+    if excerpt:
+        translated.engine_word = _pointed_word(excerpt)
+    return translated
+
+
+def _pointed_word(excerpt: re.Match[str]) -> str | None:
+    """The word of the SQL under DuckDB's caret."""
+    column = len(excerpt.group(3)) - len(f"LINE {excerpt.group(1)}: ")
+    word = re.match(r"[\w.]+|\S", excerpt.group(2)[max(column, 0) :])
+    return word.group() if word else None

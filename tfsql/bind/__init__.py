@@ -1,0 +1,7 @@
+"""Binding: names to tables, functions and operators; SQL expressions to tensor expressions."""
+
+from __future__ import annotations
+
+from tfsql.bind.statement import Bound, Environment, KernelUse, StatementBinder, bind_text, parse
+
+__all__ = ["Bound", "Environment", "KernelUse", "StatementBinder", "bind_text", "parse"]

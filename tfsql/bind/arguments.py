@@ -1,0 +1,114 @@
+"""Which SQL argument is which input or attribute of an operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from tfsql.bind.literals import field_name
+from tfsql.errors import BindError, did_you_mean
+from tfsql.registry import OperatorSpec
+
+
+@dataclass
+class Arguments:
+    """The arguments of one call.
+
+    Attributes:
+      inputs: by index in OpDef order.
+      attributes: by the name that the user wrote.
+    """
+
+    inputs: dict[int, exp.Expression] = field(default_factory=dict)
+    attributes: dict[str, exp.Expression] = field(default_factory=dict)
+
+
+class ArgumentError(BindError):
+    """The arguments do not fit the operator; ``node`` is the one at fault, None for the call itself."""
+
+    def __init__(self, message: str, node: exp.Expression | None, *, hint: str | None = None):
+        super().__init__(message, hint=hint)
+        self.node = node
+
+
+def match_arguments(spec: OperatorSpec, written: list[exp.Expression]) -> Arguments:
+    """Sorts the arguments of a call: by position in OpDef order, by ``:=``, by a row of inputs, a row of attributes.
+
+    Raises:
+      ArgumentError: an input is missing, doubled or unknown, or there are too many.
+    """
+    arguments = Arguments()
+    position = 0
+    for index, node in enumerate(written):
+        if isinstance(node, exp.PropertyEQ | exp.Kwarg):
+            _add_named(spec, arguments, field_name(node), node.expression)
+        elif isinstance(node, exp.Struct) and index == 0 and _is_input_row(spec, node):
+            for pair in node.expressions:
+                _add_named(spec, arguments, field_name(pair), pair.expression)
+        elif isinstance(node, exp.Struct) and _is_attribute_row(spec, node, index, position, len(written)):
+            for pair in node.expressions:
+                _add_attribute(spec, arguments, field_name(pair), pair.expression, pair)
+        else:
+            while position in arguments.inputs:
+                position += 1
+            if position >= len(spec.inputs):
+                raise _too_many(spec, node)
+            arguments.inputs[position] = node
+            position += 1
+    _check_complete(spec, arguments)
+    return arguments
+
+
+def _is_input_row(spec: OperatorSpec, node: exp.Struct) -> bool:
+    names = [field_name(pair) for pair in node.expressions]
+    return any(spec.input_index(name) is not None for name in names)
+
+
+def _is_attribute_row(spec: OperatorSpec, node: exp.Struct, index: int, position: int, count: int) -> bool:
+    """Whether a row holds attributes rather than a complex number: the last argument, unless an input is still due."""
+    is_complex = [field_name(pair) for pair in node.expressions] == ["real", "imag"]
+    return index == count - 1 and not (is_complex and position < len(spec.inputs))
+
+
+def _add_named(spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expression) -> None:
+    index = spec.input_index(name)
+    if index is None:
+        _add_attribute(spec, arguments, name, value, value)
+        return
+    if index in arguments.inputs:
+        raise ArgumentError(f'{spec.sql_name}: input "{name}" is given twice', value)
+    arguments.inputs[index] = value
+
+
+def _add_attribute(
+    spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expression, node: exp.Expression
+) -> None:
+    if spec.attribute(name) is None:
+        inputs = [argument.name for argument in spec.inputs]
+        attributes = [attribute.name for attribute in spec.attributes]
+        known = f"Inputs are: {', '.join(inputs) or 'none'}. Attributes are: {', '.join(attributes) or 'none'}"
+        raise ArgumentError(
+            f'{spec.sql_name} has no input or attribute "{name}". {known}',
+            node,
+            hint=did_you_mean(name, inputs + attributes),
+        )
+    if name in arguments.attributes:
+        raise ArgumentError(f'{spec.sql_name}: attribute "{name}" is given twice', node)
+    arguments.attributes[name] = value
+
+
+def _too_many(spec: OperatorSpec, node: exp.Expression) -> ArgumentError:
+    names = ", ".join(argument.name for argument in spec.inputs) or "none"
+    return ArgumentError(
+        f"{spec.sql_name} takes {len(spec.inputs)} input{'s' * (len(spec.inputs) != 1)}. Inputs are: {names}",
+        node,
+        hint="Attributes are given by name, as padding := 'SAME' or in a row at the end: {padding: 'SAME'}",
+    )
+
+
+def _check_complete(spec: OperatorSpec, arguments: Arguments) -> None:
+    for index, argument in enumerate(spec.inputs):
+        if index not in arguments.inputs:
+            names = ", ".join(argument.name for argument in spec.inputs)
+            raise ArgumentError(f'{spec.sql_name}: missing input "{argument.name}". Inputs are: {names}', None)

@@ -1,0 +1,106 @@
+"""What in a statement is tfsql's, told from its tokens: statements without any of it go to the engine as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot.tokens import Token, TokenType
+
+from tfsql.bind.tables import TABLE_FUNCTION_NAMES
+from tfsql.bind.tensors import HELPERS, is_operator_name
+from tfsql.source import Statement
+
+_FUNCTIONS = frozenset(HELPERS) | TABLE_FUNCTION_NAMES | {"rowname", "rowhash"}
+# Functions that DuckDB has too, or that a user may have defined: no sign by themselves.
+_SHARED_FUNCTIONS = frozenset({"flatten"})
+_ARITHMETIC = {
+    TokenType.PLUS, TokenType.DASH, TokenType.STAR, TokenType.SLASH, TokenType.MOD, TokenType.DIV, TokenType.DSTAR,
+    TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE, TokenType.EQ, TokenType.NEQ, TokenType.CARET,
+}  # fmt: skip
+_EXPLAINED = ("EXPLAIN",)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Signs of tfsql in a statement.
+
+    Attributes:
+      is_tfsql: it can only be tfsql's.
+      may_be_tfsql: it may be; binding tells.
+      has_arithmetic: it has operators that are tfsql's where the engine refuses them.
+      head: ``EXPLAIN``, ``VIEW`` for CREATE VIEW, or empty.
+      is_analyze: it starts with EXPLAIN ANALYZE.
+      view_body: for a view, the index of the first token of its query.
+    """
+
+    is_tfsql: bool
+    may_be_tfsql: bool
+    has_arithmetic: bool
+    head: str
+    is_analyze: bool
+    view_body: int | None
+
+
+def features_of(statement: Statement, names: frozenset[str]) -> Features:
+    """The signs in a statement.
+
+    Args:
+      names: lower-case names of views with operators and of Python variables that are tables.
+    """
+    tokens = statement.tokens
+    words = [token.text.upper() for token in tokens[:8]]
+    body = _view_body(tokens) if "VIEW" in words and words[0] == "CREATE" else None
+    return Features(
+        is_tfsql=any(_is_sign(tokens, i) for i in range(len(tokens))) or _reads(tokens, names),
+        may_be_tfsql=words[0] == "COPY" or any(_is_hint(tokens, i) for i in range(len(tokens))),
+        has_arithmetic=any(token.token_type in _ARITHMETIC for token in tokens),
+        head="EXPLAIN" if words[0] in _EXPLAINED else "VIEW" if body is not None else "",
+        is_analyze=words[:2] == ["EXPLAIN", "ANALYZE"],
+        view_body=body,
+    )
+
+
+def _view_body(tokens: tuple[Token, ...]) -> int | None:
+    return next((i + 1 for i, token in enumerate(tokens) if token.token_type == TokenType.ALIAS), None)
+
+
+def _reads(tokens: tuple[Token, ...], names: frozenset[str]) -> bool:
+    return bool(names) and any(
+        token.text.lower() in names and token.token_type != TokenType.STRING for token in tokens
+    )
+
+
+def _is_call(tokens: tuple[Token, ...], index: int) -> bool:
+    return index + 1 < len(tokens) and tokens[index + 1].token_type == TokenType.L_PAREN
+
+
+def _is_sign(tokens: tuple[Token, ...], index: int) -> bool:
+    token = tokens[index]
+    if token.token_type in (TokenType.STRING, TokenType.NUMBER):
+        return False
+    word = token.text.lower()
+    if _is_call(tokens, index) and (is_operator_name(token.text) or word in _FUNCTIONS - _SHARED_FUNCTIONS):
+        return True
+    before = tokens[index - 1] if index else None
+    if token.token_type == TokenType.STAR and before is not None:
+        return before.token_type in (TokenType.ALIAS, TokenType.L_BRACE)
+    if word == "excluding":
+        return before is not None and before.token_type == TokenType.STAR
+    if token.token_type == TokenType.L_BRACE:
+        return _is_shorthand_row(tokens, index)
+    return word == "named" and before is not None and index + 1 < len(tokens)
+
+
+def _is_shorthand_row(tokens: tuple[Token, ...], index: int) -> bool:
+    """``{x, ...`` or ``{x}``: a row that DuckDB does not read."""
+    after = tokens[index + 2].token_type if index + 2 < len(tokens) else None
+    return after in (TokenType.COMMA, TokenType.R_BRACE, TokenType.DOT)
+
+
+def _is_hint(tokens: tuple[Token, ...], index: int) -> bool:
+    token = tokens[index]
+    if token.token_type == TokenType.PLUS:
+        return True
+    word = token.text.lower()
+    is_parquet = word.endswith((".parquet", ".parq", ".pq")) or word in ("read_parquet", "parquet_scan")
+    return is_parquet or (word in _SHARED_FUNCTIONS and _is_call(tokens, index))

@@ -1,0 +1,117 @@
+"""Constants of the text as values: numbers, strings, arrays and rows that do not depend on any column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sqlglot import exp
+
+from tfsql.errors import ShapeError, TypeMismatchError
+from tfsql.tree import Constant
+from tfsql.types import TensorType
+
+# Constants of this many elements and more are arguments of the kernel rather than part of it.
+ARGUMENT_SIZE = 64
+
+_FOLDED = (
+    exp.Literal, exp.Boolean, exp.Neg, exp.Paren, exp.Array, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod,
+    exp.Pow, exp.Cast, exp.DataType, exp.Null,
+)  # fmt: skip
+
+
+class NotConstant(Exception):
+    """The expression depends on a column or a function."""
+
+
+def python_value(node: exp.Expression, evaluate: Callable[[exp.Expression], Any]) -> Any:
+    """The value of a constant expression as a Python number, string, bool, None, list or dict.
+
+    Args:
+      evaluate: computes a constant expression that is no literal, or raises NotConstant.
+    """
+    if isinstance(node, exp.Literal):
+        return node.this if node.is_string else _number(node.this)
+    if isinstance(node, exp.Boolean):
+        return bool(node.this)
+    if isinstance(node, exp.Null):
+        return None
+    if isinstance(node, exp.Paren):
+        return python_value(node.this, evaluate)
+    if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and not node.this.is_string:
+        return -_number(node.this.this)
+    if isinstance(node, exp.Array):
+        return [python_value(item, evaluate) for item in node.expressions]
+    if isinstance(node, exp.Struct):
+        return {field_name(item): python_value(item.expression, evaluate) for item in node.expressions}
+    return evaluate(node)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
+
+
+def field_name(pair: exp.Expression) -> str:
+    """The name of one ``name: value`` of a row."""
+    return str(pair.this.name if isinstance(pair.this, exp.Expression) else pair.this)
+
+
+def is_foldable(node: exp.Expression) -> bool:
+    """Whether the expression is made of literals, arithmetic, arrays and casts alone."""
+    return all(isinstance(part, _FOLDED) for part in node.walk())
+
+
+def weak_constant(value: Any) -> Constant:
+    """The constant of a literal: Python numbers are weak, strings and booleans are not.
+
+    Raises:
+      ShapeError: nested lists of different lengths.
+      TypeMismatchError: a NULL, or text among numbers.
+    """
+    leaves = list(_leaves(value))
+    if any(leaf is None for leaf in leaves):
+        raise TypeMismatchError("A NULL stands inside an array", hint="Replace it by a number")
+    kinds = {type(leaf) for leaf in leaves}
+    if kinds <= {int, float}:
+        return from_array(_rectangular(value, np.float64 if float in kinds else None), is_weak=True)
+    if kinds == {bool}:
+        return from_array(_rectangular(value, np.bool_))
+    if kinds <= {str, bytes}:
+        encoded = _rectangular(value, object)
+        texts = [leaf.encode() if isinstance(leaf, str) else leaf for leaf in leaves]
+        flat = np.empty(len(texts), object)
+        flat[:] = texts
+        return from_array(flat.reshape(encoded.shape), is_bytes=bytes in kinds)
+    names = " and ".join(sorted(kind.__name__ for kind in kinds))
+    raise TypeMismatchError(f"An array mixes values of different types: {names}")
+
+
+def _leaves(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _rectangular(value: Any, dtype: Any) -> np.ndarray:
+    try:
+        array = np.array(value, dtype) if dtype is not object else np.array(value)
+    except ValueError as error:
+        raise ShapeError("The array is not rectangular: its lists differ in length") from error
+    except OverflowError as error:
+        raise TypeMismatchError("A number of the array is beyond 64 bits") from error
+    return array.astype(np.int64) if array.size == 0 and dtype is None else array
+
+
+def from_array(array: np.ndarray, *, is_weak: bool = False, is_bytes: bool = False) -> Constant:
+    """The constant of a NumPy array, with its own dtype unless it is weak."""
+    dtype = "string" if array.dtype.kind in "OSU" else str(array.dtype)
+    if array.dtype.kind in "SU":
+        array = np.vectorize(lambda text: text.encode() if isinstance(text, str) else text, otypes=[object])(array)
+    weak = None
+    if is_weak:
+        weak = "decimal" if array.dtype.kind == "f" else "int"
+    tensor = TensorType(dtype, array.shape, is_bytes)
+    return Constant(array, tensor, weak, is_argument=array.size >= ARGUMENT_SIZE)

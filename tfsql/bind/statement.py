@@ -1,0 +1,651 @@
+"""Binds one statement: every tensor expression in it becomes a kernel call, everything else stays as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+from sqlglot.errors import ParseError as SqlglotParseError
+from sqlglot.errors import SqlglotError
+
+from tfsql import parquet
+from tfsql.backends.base import Backend
+from tfsql.bind import row_names
+from tfsql.bind.literals import from_array, weak_constant
+from tfsql.bind.scope import Prober, Scope
+from tfsql.bind.tables import table_function
+from tfsql.bind.tensors import (
+    OPERATOR_PREFIX,
+    TensorBinder,
+    function_name,
+    has_star,
+    is_operator_name,
+    is_row,
+    row_elements,
+)
+from tfsql.errors import BindError, ParseError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
+from tfsql.source import DIALECT, PLACEHOLDER_PREFIX, Statement
+from tfsql.split import KernelCache, kernel_call
+from tfsql.sugar import SPREAD
+from tfsql.tree import Constant, Leaf, Record, Spread, Value, leaves_in_order
+from tfsql.types import Array, Struct, display, quote, tensor_type
+
+if TYPE_CHECKING:
+    from tfsql.kernel import Kernel
+    from tfsql.registry import OperatorSpec
+
+_OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.Columns, exp.Var, exp.Placeholder)
+
+
+@dataclass(frozen=True)
+class KernelUse:
+    """One place of a statement where a kernel is called, on ``leaves`` that have their meaning in ``scope``."""
+
+    kernel: Kernel
+    span: Span
+    leaves: tuple[str, ...]
+    scope: Scope
+
+    def probe(self) -> str | None:
+        """A query of the kernel's inputs here, in table order, to find a row that fails; None inside groups and such.
+
+        Its last column tells whether WHERE lets the row pass.
+        """
+        return self.scope.probe(self.leaves) if self.leaves else None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A statement that the engine can run.
+
+    Attributes:
+      sql: what the engine runs; the user's own text if nothing of it is tfsql's.
+      parameters: the values that the engine needs.
+      uses: the kernel calls in it.
+      spreads: output columns of unknown length that are spread when the result is there.
+    """
+
+    sql: str
+    parameters: Mapping[str, Any]
+    uses: tuple[KernelUse, ...] = ()
+    spreads: tuple[str, ...] = ()
+
+
+@dataclass
+class Environment:
+    """What a session lends to a binder.
+
+    Attributes:
+      parameters: by name; positional ones are named "1", "2", ...
+      variables: finds a table in the caller's Python variables and registers it; None if there is none.
+      views: definitions of views that hold tensor operators, by lower-case name.
+      register_table: makes a table readable and returns its name.
+      trust: whether operators that touch files may be called.
+    """
+
+    backend: Backend
+    kernels: KernelCache
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    variables: Callable[[str], str | None] = lambda name: None
+    views: Mapping[str, str] = field(default_factory=dict)
+    register_table: Callable[[Any], str] = lambda table: ""
+    file_types: Callable[[str], Mapping[str, str]] = lambda path: {}
+    trust: bool = False
+
+
+def parse(statement: Statement) -> exp.Expression:
+    """The syntax tree of a desugared statement.
+
+    Raises:
+      ParseError: the grammar does not know the form.
+    """
+    try:
+        tree = DIALECT.parser().parse(list(statement.tokens), statement.source.short)[0]
+    except SqlglotParseError as error:
+        detail = error.errors[0] if error.errors else {}
+        message = str(detail.get("description") or error).rstrip(".")
+        raise ParseError(f"Cannot read the SQL: {message}", span=_span_of(statement, detail)) from error
+    except SqlglotError as error:
+        raise ParseError(f"Cannot read the SQL: {error}") from error
+    if tree is None or isinstance(tree, exp.Command):
+        raise ParseError("Cannot read this form of statement", span=_first_token(statement))
+    return tree
+
+
+def _span_of(statement: Statement, detail: Mapping[str, Any]) -> Span:
+    highlight = detail.get("highlight") or ""
+    context = (detail.get("start_context") or "")[-30:]
+    position = statement.source.short.find(context + highlight) + len(context) if highlight else -1
+    if position < 0:
+        return _first_token(statement)
+    return statement.span(position, position + len(highlight))
+
+
+def _first_token(statement: Statement) -> Span:
+    return statement.span(statement.tokens[0].start, statement.tokens[0].end + 1)
+
+
+class StatementBinder:
+    """Binds the syntax tree of one statement in place.
+
+    Args:
+      statement: the desugared statement, for positions and lifted literals.
+    """
+
+    def __init__(self, statement: Statement, environment: Environment, depth: int = 0):
+        self.source = statement.source
+        self.environment = environment
+        self._statement = statement
+        self._depth = depth
+        self._kept: list[exp.Expression] = []
+        self._ctes: list[tuple[str, str]] = []
+        self._is_recursive = False
+        self.is_changed = False
+        self.uses: list[KernelUse] = []
+        self.spreads: list[str] = []
+        self.tensors = TensorBinder(self)
+        parameters = {name: engine_value(value) for name, value in environment.parameters.items()}
+        self.prober = Prober(environment.backend, parameters, self.source.restore)
+
+    # -- services for the other modules of this package ----------------------------------------------------------------
+
+    def sql(self, node: exp.Expression) -> str:
+        """The DuckDB text of a node, with function names as they were written."""
+        return node.sql("duckdb", normalize_functions=False, comments=False)
+
+    def evaluate(self, sql: str) -> Any:
+        return self.environment.backend.evaluate(self.source.restore(sql))
+
+    def keep(self, node: exp.Expression) -> None:
+        """Keeps a node alive, so that its ``id`` stays its own."""
+        self._kept.append(node)
+
+    def span(self, node: exp.Expression) -> Span | None:
+        """Where a node stands in the user's text: an operator by its name, anything else from first to last token."""
+        metas = [node.meta] if "start" in node.meta else [part.meta for part in node.walk() if "start" in part.meta]
+        if not metas:
+            return None
+        return self._statement.span(min(m["start"] for m in metas), max(m["end"] for m in metas) + 1)
+
+    @contextlib.contextmanager
+    def located(self, node: exp.Expression) -> Iterator[None]:
+        """Errors that leave this block without a position get the node's."""
+        try:
+            yield
+        except TfsqlError as error:
+            if error.span is None and error.is_from_engine:
+                error.span = self._statement.named_span(error)
+            if error.span is None:
+                error.span = self.span(node)
+            raise
+
+    def operator(self, name: str) -> OperatorSpec:
+        """The operator of a SQL name.
+
+        Raises:
+          BindError: there is none; the nearest name is suggested.
+          UnsupportedError: policy refuses it; the message says why.
+        """
+        from tfsql.registry import EXPOSED, TRUSTED, operator_spec, verdict, wrapped_names
+        from tfsql.registry.opdef import op_def
+
+        bare = name.removeprefix(OPERATOR_PREFIX)
+        if op_def(bare) is None:
+            hint = did_you_mean(bare, wrapped_names())
+            raise BindError(f"No operator {name}", hint=hint and hint.replace("mean ", f"mean {OPERATOR_PREFIX}"))
+        judged = verdict(bare)
+        spec = operator_spec(bare)
+        if spec is None or not (judged.status == EXPOSED or (judged.status == TRUSTED and self.environment.trust)):
+            more = "" if judged.status != TRUSTED else "; it runs only where the connection was opened with trust=True"
+            raise UnsupportedError(f"{name} {judged.reason}{more}")
+        return spec
+
+    def parameter_value(self, name: str) -> Any:
+        if name not in self.environment.parameters:
+            known = ", ".join(self.environment.parameters) or "none"
+            raise BindError(f"There is no value for parameter ${name}. Given are: {known}")
+        return self.environment.parameters[name]
+
+    def parameter_constant(self, name: str) -> Constant | None:
+        """A parameter as a tensor: arrays have their own dtype, Python numbers and lists follow their neighbours."""
+        import numpy as np
+
+        value = self.parameter_value(name)
+        if value is None:
+            raise TypeMismatchError(f"Parameter ${name} is None, which has no type")
+        if hasattr(value, "numpy"):
+            value = value.numpy()
+        if isinstance(value, np.ndarray | np.generic):
+            array = np.asarray(value)
+            if array.dtype.kind in "biufcSUO":
+                return from_array(array)
+        if isinstance(value, bool | int | float | str | bytes | list | tuple):
+            return weak_constant(list(value) if isinstance(value, tuple) else value)
+        raise TypeMismatchError(f"Parameter ${name} is a {type(value).__name__}, which is no tensor")
+
+    def register_table(self, table: Any) -> str:
+        self.is_changed = True
+        return self.environment.register_table(table)
+
+    # -- statements ----------------------------------------------------------------------------------------------------
+
+    def statement(self, tree: exp.Expression) -> None:
+        """Binds any statement in place.
+
+        Raises:
+          UnsupportedError: a tensor operator stands where it cannot run.
+        """
+        if isinstance(tree, exp.Query):
+            self.query(tree)
+        elif isinstance(tree, exp.Copy):
+            self._copy(tree)
+        elif isinstance(tree, exp.Create | exp.Insert):
+            self._of_query(tree)
+        elif isinstance(tree, exp.Update | exp.Delete):
+            self._change(tree)
+        elif isinstance(tree, exp.Describe | exp.Summarize) and isinstance(tree.this, exp.Query):
+            self.query(tree.this)
+        self._refuse_unbound(tree)
+
+    def _of_query(self, tree: exp.Expression) -> None:
+        """CREATE TABLE AS and INSERT: the query inside them."""
+        body = tree.args.get("expression")
+        if isinstance(body, exp.Query | exp.Values):
+            self.query(body)
+
+    def _change(self, tree: exp.Expression) -> None:
+        """UPDATE and DELETE: expressions over the table itself and the tables of FROM or USING."""
+        scope = self.scope()
+        scope.sources.append(self.sql(tree.this))
+        from_clause = tree.args.get("from_")
+        using = tree.args.get("using") or []
+        for item in [*([from_clause.this] if from_clause is not None else []), *(using if isinstance(using, list) else [])]:
+            item.replace(self.source_item(item, scope))
+            scope.sources.append(f", {self.sql(item)}")
+        for assignment in tree.expressions:
+            assignment.set("expression", self.expression(assignment.expression, scope))
+        if tree.args.get("where") is not None:
+            self._children(tree.args["where"], scope)
+
+    def _copy(self, tree: exp.Copy) -> None:
+        """COPY: its query, and for Parquet the shapes of its ARRAY columns in the file's metadata."""
+        source = tree.this
+        is_query = isinstance(source, exp.Subquery)
+        if is_query:
+            self.query(source.this)
+        files = [item.name for item in tree.args.get("files") or []]
+        params = {str(p.this.name).upper(): p for p in tree.args.get("params") or []}
+        named = params["FORMAT"].expression.name.lower() if "FORMAT" in params else ""
+        is_parquet = named == "parquet" or (not named and any(_is_parquet(name) for name in files))
+        is_export = bool(tree.args.get("kind")) is False
+        if not (is_parquet and is_export) or "KV_METADATA" in params:
+            return
+        relation = f"({self.sql(source.this)})" if is_query else self.sql(source)
+        schema = parquet.encode_schema(self.prober.describe(f"SELECT * FROM {relation}"))
+        if schema is not None:
+            self.is_changed = True
+            metadata = exp.Var(this=f"{{'{parquet.SCHEMA_KEY}': '{schema}'}}")
+            tree.append("params", exp.CopyParameter(this=exp.Var(this="KV_METADATA"), expression=metadata))
+
+    def _refuse_unbound(self, tree: exp.Expression) -> None:
+        for call in tree.find_all(exp.Anonymous):
+            if is_operator_name(str(call.this)):
+                with self.located(call):
+                    self.operator(str(call.this))
+                    raise UnsupportedError(f"{call.this} cannot stand in this place of a {tree.key.upper()} statement")
+
+    # -- queries -------------------------------------------------------------------------------------------------------
+
+    def query(self, node: exp.Expression, parent: Scope | None = None) -> None:
+        """Binds a query in place: CTEs, then FROM, then the expressions."""
+        with_clause = node.args.get("with_")
+        count = len(self._ctes)
+        if with_clause is not None:
+            for cte in with_clause.expressions:
+                self._cte(cte, is_recursive=bool(with_clause.args.get("recursive")))
+        try:
+            if isinstance(node, exp.Subquery):
+                self.query(node.this, parent)
+            elif isinstance(node, exp.SetOperation):
+                self.query(node.left, parent)
+                self.query(node.right, parent)
+            elif isinstance(node, exp.Select):
+                self._select(node, parent)
+            elif isinstance(node, exp.Table):
+                node.replace(self.source_item(node, self.scope(parent)))
+            else:
+                self._children(node, self.scope(parent))
+        finally:
+            del self._ctes[count:]
+
+    def scope(self, parent: Scope | None = None) -> Scope:
+        """A new scope inside the CTEs that are visible here."""
+        ctes = ", ".join(f"{name} AS ({sql})" for name, sql in self._ctes)
+        lead = "WITH RECURSIVE" if self._is_recursive else "WITH"
+        return Scope(self.prober, f"{lead} {ctes} " if ctes else "", parent)
+
+    def _cte(self, cte: exp.CTE, *, is_recursive: bool) -> None:
+        name = self.sql(cte.args["alias"])
+        self._is_recursive |= is_recursive
+        body = cte.this
+        if is_recursive and isinstance(body, exp.SetOperation):
+            self.query(body.left)
+            self._ctes.append((name, self.sql(body.left)))
+            self.query(body.right)
+            self._ctes.pop()
+        else:
+            self.query(body)
+        self._ctes.append((name, self.sql(body)))
+
+    def _select(self, node: exp.Select, parent: Scope | None) -> None:
+        scope = self.scope(parent)
+        from_clause = node.args.get("from_")
+        if from_clause is not None:
+            self._source(from_clause, "this", scope, lead="")
+        for join in node.args.get("joins") or []:
+            self._join(join, scope)
+        for lateral in node.args.get("laterals") or []:
+            self._join(lateral, scope)
+        row_names.resolve(self, node, scope)
+        self._prefetch(node, scope)
+        group = node.args.get("group")
+        if group is not None:
+            self._children(group, scope)
+            scope.group = self.sql(group)
+        self._select_list(node, scope)
+        for key in ("distinct", "where", "having", "qualify", "windows", "order", "limit", "offset"):
+            part = node.args.get(key)
+            for item in part if isinstance(part, list) else [part]:
+                if item is not None:
+                    self._children(item, scope)
+                    if key == "where":
+                        scope.where = self.sql(item.this)
+
+    def _prefetch(self, node: exp.Select, scope: Scope) -> None:
+        """Learns the types of all columns that the select mentions in one question to the engine."""
+        if scope.sources:
+            parts = [part for key, part in node.args.items() if key not in ("from_", "joins", "laterals", "with_")]
+            nodes = [item for part in parts for item in (part if isinstance(part, list) else [part])]
+            columns = [c for item in nodes if isinstance(item, exp.Expression) for c in item.find_all(exp.Column)]
+            scope.prefetch([self.sql(c) for c in columns[:500] if not isinstance(c.this, exp.Star)])
+
+    # -- FROM ----------------------------------------------------------------------------------------------------------
+
+    def _source(self, holder: exp.Expression, key: str, scope: Scope, lead: str) -> None:
+        item = holder.args[key]
+        nested = item.args.get("joins") or [] if isinstance(item, exp.Table | exp.Subquery) else []
+        item.set("joins", None)
+        holder.set(key, self.source_item(item, scope))
+        scope.sources.append(f"{lead}{self.sql(holder.args[key])}")
+        for join in nested:
+            self._join(join, scope)
+        if nested:
+            holder.args[key].set("joins", nested)
+
+    def _join(self, join: exp.Expression, scope: Scope) -> None:
+        if not isinstance(join, exp.Join):
+            join.replace(self.source_item(join, scope))
+            scope.sources.append(f", {self.sql(join)}")
+            return
+        if not isinstance(join.this, exp.Subquery | exp.Table | exp.Lateral | exp.Unnest | exp.Values):
+            self._children(join, scope)
+        else:
+            join.set("this", self.source_item(join.this, scope))
+        condition = join.args.get("on")
+        if condition is None:
+            scope.sources.append(self._join_text(join))
+            return
+        join.set("on", exp.true())
+        scope.sources.append(self._join_text(join))
+        join.set("on", self.expression(condition, scope))
+        scope.sources[-1] = self._join_text(join)
+
+    def _join_text(self, join: exp.Join) -> str:
+        text = self.sql(join).strip()
+        return text if text.startswith(",") or "JOIN" in text.split("(")[0].upper() else f", {text}"
+
+    def source_item(self, node: exp.Expression, scope: Scope) -> exp.Expression:
+        """A FROM item with its tensor calls, tfsql's own table functions, views and variables resolved."""
+        if isinstance(node, exp.Subquery):
+            self.query(node, None)
+            return node
+        if isinstance(node, exp.Lateral):
+            if isinstance(node.this, exp.Subquery | exp.Select):
+                self.query(node.this, scope)
+            else:
+                self._children(node, scope)
+            return node
+        if not isinstance(node, exp.Table):
+            self._children(node, scope)
+            return node
+        with self.located(node):
+            if isinstance(node.this, exp.Func):
+                return self._table_function(node, scope)
+            return self._named_table(node)
+
+    def _table_function(self, node: exp.Table, scope: Scope) -> exp.Expression:
+        name = function_name(node.this)
+        made = table_function(self, node.this, name, scope)
+        if made is not None:
+            self.is_changed = True
+            return self._replaced(node, made, default_alias=name)
+        if name in ("read_parquet", "parquet_scan") and node.this.expressions + [node.this.this]:
+            paths = [part for part in node.this.walk() if isinstance(part, exp.Literal) and part.is_string]
+            return self._with_file_types(node, str(paths[0].this) if paths else "", name)
+        self._children(node.this, scope)
+        return node
+
+    def _named_table(self, node: exp.Table) -> exp.Expression:
+        name = node.name
+        is_plain = not node.args.get("db")
+        if is_plain and name.lower() in (cte.split("(")[0].strip().strip('"').lower() for cte, _ in self._ctes):
+            return node
+        view = self.environment.views.get(name.lower())
+        if view is not None:
+            return self._replaced(node, f"({self._bound_view(name, view)})", default_alias=name)
+        if not is_plain:
+            return node
+        variable = self.environment.variables(name)
+        if variable is not None:
+            self.is_changed = True
+            return self._replaced(node, quote(variable), default_alias=name)
+        return self._with_file_types(node, name, _stem(name)) if _is_parquet(name) else node
+
+    def _replaced(self, node: exp.Table, sql: str, default_alias: str) -> exp.Table:
+        """A table node whose text is ``sql``; alias, sampling and the rest stay."""
+        self.is_changed = True
+        made = node.copy()
+        made.set("this", exp.Var(this=sql))
+        made.set("db", None)
+        made.set("catalog", None)
+        if made.args.get("alias") is None:
+            made.set("alias", exp.TableAlias(this=exp.to_identifier(default_alias, quoted=True)))
+        return made
+
+    def _with_file_types(self, node: exp.Table, path: str, default_alias: str) -> exp.Expression:
+        """A Parquet scan whose list columns are ARRAYs again, as its metadata says: Parquet itself has only lists."""
+        types = self.environment.file_types(path)
+        if not types:
+            return node
+        casts = ", ".join(f"{quote(name)}::{kind} AS {quote(name)}" for name, kind in types.items())
+        scan = self.sql(node.this)
+        return self._replaced(node, f"(SELECT * REPLACE ({casts}) FROM {scan})", default_alias)
+
+    def _bound_view(self, name: str, definition: str) -> str:
+        if self._depth > 32:
+            raise BindError(f"View {name} refers to itself")
+        views = {key: text for key, text in self.environment.views.items() if key != name.lower()}
+        inner = Environment(**{**self.environment.__dict__, "views": views, "parameters": {}})
+        bound = bind_text(definition, inner, self._depth + 1)
+        self.uses += bound.uses
+        self.is_changed = True
+        return bound.sql
+
+    # -- the select list -------------------------------------------------------------------------------------------------
+
+    def _select_list(self, node: exp.Select, scope: Scope) -> None:
+        items: list[exp.Expression] = []
+        for item in node.expressions:
+            with self.located(item):
+                made = self._select_item(item, scope, is_outermost=node.parent is None)
+            for each in made:
+                if isinstance(each, exp.Alias) and each.alias:
+                    scope.aliases[each.alias.lower()] = self.sql(each.this)
+            items += made
+        node.set("expressions", items)
+
+    def _select_item(self, item: exp.Expression, scope: Scope, *, is_outermost: bool) -> list[exp.Expression]:
+        if isinstance(item, exp.Alias) and item.alias == SPREAD:
+            self.is_changed = True
+            return self._spread(item.this, scope, is_outermost=is_outermost)
+        if isinstance(item, exp.Alias):
+            item.set("this", self.expression(item.this, scope))
+            return [item]
+        name = _column_name(self, item)
+        bound = self.expression(item, scope)
+        return [bound if bound is item else exp.alias_(bound, name, quoted=True)]
+
+    def _spread(self, node: exp.Expression, scope: Scope, *, is_outermost: bool) -> list[exp.Expression]:
+        """``expr AS *``: a row by field name, a tensor by index path."""
+        while isinstance(node, exp.Paren):
+            node = node.this
+        if is_row(node):
+            return [_aliased(sql, name) for name, sql in self.row_columns(node, scope)]
+        value = self.tensors.value(node, scope)
+        if value is None:
+            bound = self.expression(node, scope)
+            kind = scope.type_of(self.sql(bound))
+            if isinstance(kind, Struct):
+                return [exp.Var(this=f"unnest({self.sql(bound)})")]
+            if not isinstance(kind, Array) or tensor_type(kind) is None:
+                raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is {display(kind)}")
+            value = self.tensors.leaf_of(self.sql(bound), scope)
+        if isinstance(value, Record):
+            return [exp.Var(this=f"unnest({self._kernel(value, node, scope)})")]
+        tensor = self.tensors.single(value)
+        if tensor.type.shape == ():
+            raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is one {tensor.type}")
+        if tensor.type.is_fixed:
+            return [exp.Var(this=f"unnest({self._kernel(Spread(tensor), node, scope)})")]
+        if not is_outermost:
+            raise TypeMismatchError(
+                f"AS * in a subquery needs a shape that is known before running, but this is {tensor.type}",
+                hint="Cast it: (...)::FLOAT[28][28]",
+            )
+        name = f"{SPREAD}:{len(self.spreads)}"
+        self.spreads.append(name)
+        return [_aliased(self._kernel_or_leaf(tensor, node, scope), name)]
+
+    def _kernel_or_leaf(self, value: Value, node: exp.Expression, scope: Scope) -> str:
+        return value.sql if isinstance(value, Leaf) else self._kernel(value, node, scope)
+
+    def row_columns(self, node: exp.Expression, scope: Scope) -> list[tuple[str, str]]:
+        """Name and SQL of each column of a row expression, stars laid out."""
+        if not has_star(node):
+            return [(name, self.sql(self.expression(element, scope))) for name, element in row_elements(node)]
+        columns: list[tuple[str, str]] = []
+        for element in node.expressions:
+            if isinstance(element, exp.Columns):
+                table = element.this.args.get("table") if isinstance(element.this, exp.Column) else None
+                lead = f"{self.sql(table)}." if table is not None else ""
+                with self.located(element.this):
+                    columns += [(name, f"{lead}{quote(name)}") for name, _ in scope.columns(self.sql(element.this))]
+            else:
+                single = exp.Anonymous(this=node.this, expressions=[element])
+                columns += self.row_columns(single, scope)
+        return columns
+
+    # -- expressions -----------------------------------------------------------------------------------------------------
+
+    def expression(self, node: exp.Expression, scope: Scope) -> exp.Expression:
+        """``node`` with every tensor expression in it replaced by a kernel call; ``node`` itself if there is none."""
+        if isinstance(node, _OPAQUE):
+            return node
+        if isinstance(node, exp.Query):
+            self.query(node, scope)
+            return node
+        if isinstance(node, exp.Lambda) and any(is_operator_name(str(call.this)) for call in node.find_all(exp.Anonymous)):
+            with self.located(node):
+                raise UnsupportedError(
+                    "A tensor operator cannot stand inside a lambda or a list comprehension",
+                    hint="Unnest the list into rows, or call the operator on the whole list",
+                )
+        value = self.tensors.value(node, scope)
+        if value is not None:
+            with self.located(node):
+                return exp.Var(this=self._kernel(value, node, scope))
+        if is_row(node):
+            self.is_changed = True
+            fields = ", ".join(f"{quote(name)} := {sql}" for name, sql in self.row_columns(node, scope))
+            return exp.Var(this=f"struct_pack({fields})")
+        self._children(node, scope)
+        return node
+
+    def _children(self, node: exp.Expression, scope: Scope) -> None:
+        for key, child in list(node.args.items()):
+            if isinstance(child, exp.Expression):
+                bound = self.expression(child, scope)
+                if bound is not child:
+                    node.set(key, bound)
+            elif isinstance(child, list):
+                bound_items = [self.expression(c, scope) if isinstance(c, exp.Expression) else c for c in child]
+                if any(new is not old for new, old in zip(bound_items, child, strict=True)):
+                    node.set(key, bound_items)
+
+    def _kernel(self, value: Value, node: exp.Expression, scope: Scope) -> str:
+        """The SQL of a call of the kernel that computes ``value``."""
+        from tfsql.infer import natural
+
+        if isinstance(value, Constant):
+            value = natural(value)
+        kernel = self.environment.kernels.kernel(value)
+        call = kernel_call(kernel, value)
+        self.is_changed = True
+        span = self.span(node) or _first_token(self._statement)
+        leaves = tuple(leaf.sql for leaf in leaves_in_order(value))
+        self.uses.append(KernelUse(kernel, span, leaves, scope))
+        return call
+
+
+def bind_text(text: str, environment: Environment, depth: int = 0) -> Bound:
+    """Binds a query that is given as text (a view's definition)."""
+    from tfsql.source import statements
+    from tfsql.sugar import desugar
+
+    (statement,) = statements(text)
+    statement = desugar(statement)
+    tree = parse(statement)
+    binder = StatementBinder(statement, environment, depth)
+    try:
+        binder.query(tree)
+    except TfsqlError as error:
+        raise error.locate(text) from error
+    return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses), tuple(binder.spreads))
+
+
+def _column_name(binder: StatementBinder, item: exp.Expression) -> str:
+    """The name of an unnamed column: what the user wrote, with lifted literals as ``[...]``."""
+    return re.sub(rf"\${PLACEHOLDER_PREFIX}\d+", "[...]", binder.sql(item))
+
+
+def _aliased(sql: str, name: str) -> exp.Expression:
+    return exp.alias_(exp.Var(this=sql), name, quoted=True)
+
+
+def _is_parquet(name: str) -> bool:
+    return name.lower().split("?")[0].endswith((".parquet", ".parq", ".pq"))
+
+
+def _stem(path: str) -> str:
+    return path.rsplit("/", 1)[-1].split(".")[0]
+
+
+def engine_value(value: Any) -> Any:
+    """A parameter as the engine takes it: arrays and tensors as lists."""
+    if hasattr(value, "numpy") and not hasattr(value, "dtype_backend"):
+        value = value.numpy()
+    return value.tolist() if hasattr(value, "tolist") and hasattr(value, "dtype") else value

@@ -1,0 +1,9 @@
+"""Tensor kernels: fused TensorFlow graphs that map a batch of rows, as Arrow arrays, to a batch of results."""
+
+from __future__ import annotations
+
+from tfsql.kernel.arrow import RowError
+from tfsql.kernel.compiled import Kernel, Statistics
+from tfsql.kernel.graph import Program
+
+__all__ = ["Kernel", "Program", "RowError", "Statistics"]

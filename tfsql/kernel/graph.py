@@ -1,0 +1,229 @@
+"""A kernel's program: the tensor expression of one row, its arguments, and a key that can be printed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfsql.infer import apply_operator
+from tfsql.registry import operator_spec
+from tfsql.tree import (
+    Call,
+    Constant,
+    Leaf,
+    Node,
+    Output,
+    Record,
+    Sequence,
+    Spread,
+    Value,
+    calls_in_order,
+    constants_in_order,
+    leaves_in_order,
+    value_nodes,
+)
+from tfsql.types import WIDENED, Array, SqlType, Struct, TensorType, sql_type
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What one row's result is computed from, and how.
+
+    Attributes:
+      value: the expression.
+      leaves: the row inputs, in the order in which the kernel takes them.
+      arguments: the constants that the kernel takes as arguments.
+      calls: the operator calls, each behind those it needs.
+      results: the tensors that make up the value.
+    """
+
+    value: Value
+    leaves: tuple[Leaf, ...]
+    arguments: tuple[Constant, ...]
+    calls: tuple[Call, ...]
+    results: tuple[Node, ...]
+
+    @classmethod
+    def of(cls, value: Value) -> Program:
+        return cls(
+            value,
+            tuple(leaves_in_order(value)),
+            tuple(constant for constant in constants_in_order(value) if constant.is_argument),
+            tuple(calls_in_order(value)),
+            tuple(value_nodes(value)),
+        )
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether two runs on the same rows may differ (random operators)."""
+        return any(call.is_stateful for call in self.calls)
+
+    @cached_property
+    def varying(self) -> frozenset[Call]:
+        """The calls whose result depends on the row."""
+        varying: set[Call] = set()
+        for call in self.calls:
+            if call.is_stateful or any(
+                isinstance(node, Leaf) or (isinstance(node, Output) and node.call in varying) for node in call.nodes()
+            ):
+                varying.add(call)
+        return frozenset(varying)
+
+    def is_varying(self, node: Node) -> bool:
+        return isinstance(node, Leaf) or (isinstance(node, Output) and node.call in self.varying)
+
+    @cached_property
+    def key(self) -> str:
+        """The program as text, equal for equal programs: one line for each call, constants by value or digest."""
+        return "\n".join([*self.lines(), f"return {_value_text(self.value, self._names)}"])
+
+    @cached_property
+    def _names(self) -> dict[Any, str]:
+        names: dict[Any, str] = {leaf: f"${i} {leaf.type}" for i, leaf in enumerate(self.leaves)}
+        names |= {constant: f"@{i} {constant.type}" for i, constant in enumerate(self.arguments)}
+        return names | {call: f"%{i}" for i, call in enumerate(self.calls)}
+
+    def lines(self) -> list[str]:
+        return [self._call_text(call) for call in self.calls]
+
+    def _call_text(self, call: Call) -> str:
+        inputs = [
+            f"[{', '.join(_node_text(node, self._names) for node in item)}]"
+            if isinstance(item, tuple)
+            else _node_text(item, self._names)
+            for item in call.inputs
+        ]
+        attributes = [f"{name}={_attribute_text(value)}" for name, value in call.attributes]
+        return f"{self._names[call]} = {call.op}({', '.join(inputs + attributes)})"
+
+    def result_type(self) -> SqlType:
+        """The SQL type of the value."""
+        return _result_type(self.value)
+
+
+def _value_text(value: Value, names: dict[Any, str]) -> str:
+    if isinstance(value, Record):
+        return "{" + ", ".join(f"{name}: {_value_text(field, names)}" for name, field in value.fields) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(_node_text(item, names) for item in value.items) + "]"
+    if isinstance(value, Spread):
+        return f"spread {_node_text(value.node, names)}"
+    return _node_text(value, names)
+
+
+def _node_text(node: Node, names: dict[Any, str]) -> str:
+    if isinstance(node, Output):
+        item = "" if node.item is None else f".{node.item}"
+        only = len(node.call.outputs) == 1
+        return f"{names[node.call]}{'' if only else f'.{node.index}'}{item}"
+    if node in names:
+        return names[node]
+    assert isinstance(node, Constant)
+    if node.value.size <= 9:
+        return f"{np.array2string(node.value, separator=',', threshold=9).replace(chr(10), '')} {node.type}"
+    return f"#{_digest(node.value)} {node.type}"
+
+
+def _digest(array: np.ndarray) -> str:
+    content = repr(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _attribute_text(value: Any) -> str:
+    return f"#{_digest(value)}" if isinstance(value, np.ndarray) else repr(value)
+
+
+def _result_type(value: Value) -> SqlType:
+    if isinstance(value, Record):
+        return Struct(tuple((name, _result_type(field)) for name, field in value.fields))
+    if isinstance(value, Sequence):
+        return Array(sql_type(value.type), len(value.items))
+    if isinstance(value, Spread):
+        item = sql_type(TensorType(value.node.type.dtype, (), value.node.type.is_bytes))
+        return Struct(tuple((path, item) for path in index_paths(value.node.type.shape)))
+    return sql_type(value.type)
+
+
+def index_paths(shape: Shape | None) -> list[str]:
+    """The index paths of a tensor's elements in row-major order: ``0.0``, ``0.1``, ... with every length known."""
+    assert shape is not None
+    return [".".join(map(str, index)) for index in np.ndindex(*shape)]  # type: ignore[arg-type]
+
+
+class Environment:
+    """Evaluates calls on TensorFlow tensors, symbolic or eager, remembering each result."""
+
+    def __init__(self, known: dict[Node, tf.Tensor]):
+        self._known = dict(known)
+        self._results: dict[Call, list[Any]] = {}
+
+    def evaluate(self, call: Call) -> None:
+        """Computes the outputs of ``call``; those of the calls it needs must be known."""
+        spec = operator_spec(call.op)
+        assert spec is not None
+        inputs = [
+            [self.tensor(node) for node in item] if isinstance(item, tuple) else self.tensor(item)
+            for item in call.inputs
+        ]
+        self._results[call] = apply_operator(spec, inputs, dict(call.attributes))
+
+    def child(self, known: dict[Node, tf.Tensor]) -> Environment:
+        """An environment that knows what this one knows, and ``known``; what it computes stays in it."""
+        inner = Environment(self._known | known)
+        inner._results = dict(self._results)
+        return inner
+
+    def put(self, node: Node, tensor: tf.Tensor) -> None:
+        self._known[node] = tensor
+
+    def tensor(self, node: Node) -> tf.Tensor:
+        if node in self._known:
+            return self._known[node]
+        if isinstance(node, Constant):
+            return tf.constant(node.value, node.type.dtype)
+        assert isinstance(node, Output)
+        result = self._results[node.call][node.index]
+        return result if node.item is None else result[node.item]
+
+
+def static_shapes(program: Program, leaf_shapes: list[Shape]) -> Callable[[Node], Shape | None]:
+    """The shape of every node of ``program`` when its leaves have ``leaf_shapes``; no data is read.
+
+    Raises:
+      ValueError: TensorFlow's shape function refuses the shapes.
+    """
+    with tf.Graph().as_default():
+        inputs = {
+            leaf: tf.compat.v1.placeholder(leaf.type.dtype, shape)
+            for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
+        }
+        arguments = {c: tf.compat.v1.placeholder(c.type.dtype, c.type.shape) for c in program.arguments}
+        environment = Environment(inputs | arguments)
+        for call in program.calls:
+            environment.evaluate(call)
+
+    def shape_of(node: Node) -> Shape | None:
+        if isinstance(node, Constant):
+            return node.value.shape
+        shape = environment.tensor(node).shape
+        return None if shape.rank is None else tuple(shape.as_list())
+
+    return shape_of
+
+
+def storable(tensor: tf.Tensor) -> tf.Tensor:
+    """``tensor`` with the dtype in which SQL holds it (``types.WIDENED``), exactly."""
+    dtype = str(tensor.dtype.name)
+    if dtype not in WIDENED:
+        return tensor
+    if dtype.startswith("q"):
+        return tf.bitcast(tensor, WIDENED[dtype])
+    return tf.cast(tensor, WIDENED[dtype])

@@ -1,0 +1,255 @@
+"""From one row to many: a program as a TensorFlow function over a batch of rows.
+
+``batched`` takes rows of one shape and makes one call of each operator for the whole batch, by TensorFlow's own
+converter; operators that it cannot convert run in a loop inside the same function. ``looped`` takes rows of any
+shapes and results of any shapes: everything runs in one loop inside one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.ops.parallel_for import pfor
+
+from tfsql.kernel.graph import Environment, Program, Shape, static_shapes, storable
+from tfsql.tree import Call, Leaf, Node, Output
+
+CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
+
+# Operators whose converter gives wrong results (TensorFlow 2.21); they are mapped.
+WRONG_CONVERTERS = frozenset({"StringFormat", "MaxPoolGradGradV2"})
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """A program over a batch.
+
+    Attributes:
+      function: takes the tensors that ``batched`` or ``looped`` describes.
+      rules: how the rows of each call are batched.
+    """
+
+    function: Callable[..., Any]
+    rules: dict[Call, str]
+
+
+@cache
+def _convertible() -> frozenset[str]:
+    """The operators for which TensorFlow has a converter. Private registry: TensorFlow 2.21 has no public list."""
+    return frozenset(pfor._pfor_converter_registry) - WRONG_CONVERTERS
+
+
+class NeedsLoop(Exception):
+    """The program's results have shapes that depend on the values of each row, so rows cannot be stacked."""
+
+
+def batched(program: Program, leaf_shapes: list[Shape]) -> Lifted:
+    """``program`` over rows of one shape.
+
+    The function takes each leaf as ``[rows, *shape]`` and then the arguments; it returns for each result a tensor
+    ``[rows, *shape]``, or ``[*shape]`` where the result does not depend on the row.
+
+    Raises:
+      NeedsLoop: some shape is known only from the values, or the program is stateful.
+    """
+    shape_of = static_shapes(program, leaf_shapes)
+    outputs = [node for call in program.varying for node in _outputs(call)]
+    if program.is_stateful or any(not _is_fixed(shape_of(node)) for node in outputs):
+        raise NeedsLoop
+    rules: dict[Call, str] = {}
+
+    def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
+        known = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
+        lifting = _Lifting(program, Environment(known), shape_of, rules)
+        return [storable(tensor) for tensor in lifting.run()]
+
+    signature = [
+        *(tf.TensorSpec([None, *shape], leaf.type.dtype) for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)),
+        *(tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments),
+    ]
+    concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
+    return Lifted(concrete, rules)
+
+
+def _outputs(call: Call) -> list[Output]:
+    nodes = []
+    for index, (_, types) in enumerate(call.outputs):
+        items: list[tuple[int | None, Any]] = [(None, types)]
+        if isinstance(types, tuple):
+            items = list(enumerate(types))
+        nodes += [Output(call, index, item, item_type) for item, item_type in items]
+    return nodes
+
+
+def _is_fixed(shape: Shape | None) -> bool:
+    return shape is not None and None not in shape
+
+
+class _Lifting:
+    """Lifts the calls of a program one segment at a time; a segment is a run of calls with one rule."""
+
+    def __init__(
+        self,
+        program: Program,
+        environment: Environment,
+        shape_of: Callable[[Node], Shape | None],
+        rules: dict[Call, str],
+    ):
+        self._program = program
+        self._environment = environment
+        self._shape_of = shape_of
+        self._rules = rules
+
+    def run(self) -> list[tf.Tensor]:
+        segment: list[Call] = []
+        for call in self._program.calls:
+            if call not in self._program.varying:
+                self._rules[call] = CONSTANT
+                self._environment.evaluate(call)
+                continue
+            rule = CONVERTED if call.op in _convertible() else MAPPED
+            if segment and self._rules[segment[-1]] != rule:
+                self._flush(segment)
+                segment = []
+            self._rules[call] = rule
+            segment.append(call)
+        self._flush(segment)
+        return [self._environment.tensor(node) for node in self._program.results]
+
+    def _flush(self, segment: list[Call]) -> None:
+        if not segment:
+            return
+        if self._rules[segment[0]] == CONVERTED:
+            try:
+                self._convert(segment)
+                return
+            except Exception:  # the converter refuses this call: any error class, so each call is tried alone
+                if len(segment) > 1:
+                    for call in segment:
+                        self._flush([call])
+                    return
+        for call in segment:
+            self._rules[call] = MAPPED
+        self._map(segment)
+
+    def _convert(self, segment: list[Call]) -> None:
+        inputs, outputs = self._border(segment)
+        stacked = [self._environment.tensor(node) for node in inputs]
+        made = tf.vectorized_map(self._body(segment, inputs, outputs), stacked, fallback_to_while_loop=False)
+        for node, tensor in zip(outputs, made, strict=True):
+            shape = self._shape_of(node)
+            if shape is None or tensor.shape.rank != len(shape) + 1:
+                raise ValueError("converted to another rank")
+            self._environment.put(node, tensor)
+
+    def _map(self, segment: list[Call]) -> None:
+        inputs, outputs = self._border(segment)
+        stacked = [self._environment.tensor(node) for node in inputs]
+        signature = [tf.TensorSpec(self._shape_of(node), node.type.dtype) for node in outputs]
+        made = tf.map_fn(self._body(segment, inputs, outputs), stacked, fn_output_signature=signature)
+        for node, tensor in zip(outputs, made, strict=True):
+            self._environment.put(node, tensor)
+
+    def _body(
+        self, segment: list[Call], inputs: list[Node], outputs: list[Node]
+    ) -> Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]:
+        """The segment on one row; everything that does not vary is taken from outside."""
+
+        def body(row: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            inner = self._environment.child(dict(zip(inputs, row, strict=True)))
+            for call in segment:
+                inner.evaluate(call)
+            return [inner.tensor(node) for node in outputs]
+
+        return body
+
+    def _border(self, segment: list[Call]) -> tuple[list[Node], list[Node]]:
+        """The varying nodes that the segment takes, and those of its outputs that are used outside."""
+        inside = set(segment)
+        taken = [
+            node
+            for call in segment
+            for node in call.nodes()
+            if self._program.is_varying(node) and not (isinstance(node, Output) and node.call in inside)
+        ]
+        used = [node for call in self._program.calls if call not in inside for node in call.nodes()]
+        given = [
+            node
+            for node in (*used, *self._program.results)
+            if isinstance(node, Output) and node.call in inside
+        ]
+        return list(dict.fromkeys(taken)), list(dict.fromkeys(given))
+
+
+def looped(program: Program) -> Lifted:
+    """``program`` over rows of any shapes, in one loop.
+
+    The function takes the number of rows; for each leaf its elements ``[all]`` and the shapes of its rows
+    ``[rows, rank]``; and the arguments. It returns for each result its elements ``[all]`` and shapes ``[rows, rank]``.
+    """
+
+    def function(rows: tf.Tensor, *tensors: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        border = 2 * len(program.leaves)
+        columns = [_Column(leaf, *tensors[2 * i : 2 * i + 2]) for i, leaf in enumerate(program.leaves)]
+        outside = Environment(dict(zip(program.arguments, tensors[border:], strict=True)))
+        for call in program.calls:
+            if call not in program.varying:
+                outside.evaluate(call)
+        return _loop(program, rows, columns, outside)
+
+    signature: list[tf.TensorSpec] = [tf.TensorSpec([], tf.int32)]
+    for leaf in program.leaves:
+        signature += [tf.TensorSpec([None], leaf.type.dtype), tf.TensorSpec([None, leaf.type.rank], tf.int64)]
+    signature += [tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments]
+    concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
+    return Lifted(concrete, {call: LOOPED if call in program.varying else CONSTANT for call in program.calls})
+
+
+class _Column:
+    """The rows of one leaf, laid end to end."""
+
+    def __init__(self, leaf: Leaf, elements: tf.Tensor, shapes: tf.Tensor):
+        self.leaf = leaf
+        self._elements = elements
+        self._shapes = shapes
+        self._ends = tf.cumsum(tf.reduce_prod(shapes, axis=1))
+
+    def row(self, index: tf.Tensor) -> tf.Tensor:
+        shape = self._shapes[index]
+        end = self._ends[index]
+        tensor = tf.reshape(self._elements[end - tf.reduce_prod(shape) : end], shape)
+        tensor.set_shape(self.leaf.type.shape)
+        return tensor
+
+
+def _loop(
+    program: Program, rows: tf.Tensor, columns: list[_Column], outside: Environment
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    def body(index: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
+        row = outside.child({column.leaf: column.row(index) for column in columns})
+        for call in program.calls:
+            if call in program.varying:
+                row.evaluate(call)
+        written = []
+        for node, elements, shapes in zip(program.results, arrays[::2], arrays[1::2], strict=True):
+            tensor = storable(row.tensor(node))
+            written.append(elements.write(index, tf.reshape(tensor, [-1])))
+            written.append(shapes.write(index, tf.shape(tensor, tf.int64)))
+        return index + 1, written
+
+    arrays = []
+    for node in program.results:
+        dtype = _storable_dtype(node)
+        arrays.append(tf.TensorArray(dtype, size=rows, infer_shape=False, element_shape=[None]))
+        arrays.append(tf.TensorArray(tf.int64, size=rows, element_shape=[node.type.rank]))
+    _, arrays = tf.while_loop(lambda index, _: index < rows, body, (0, arrays), parallel_iterations=1)
+    return [(arrays[i].concat(), arrays[i + 1].stack()) for i in range(0, len(arrays), 2)]
+
+
+def _storable_dtype(node: Node) -> tf.DType:
+    with tf.Graph().as_default():
+        return storable(tf.compat.v1.placeholder(node.type.dtype, [])).dtype

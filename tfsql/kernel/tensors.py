@@ -1,0 +1,31 @@
+"""Result columns as TensorFlow tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import tensorflow as tf
+
+from tfsql.errors import TypeMismatchError
+from tfsql.flatten import one_chunk
+from tfsql.kernel.arrow import rows_from_arrow
+from tfsql.types import SqlType, castable, display, tensor_type
+
+
+def tensor_column(name: str, column: pa.ChunkedArray, kind: SqlType) -> Any:
+    """A column as ``[rows, *shape]``, or as a ``tf.RaggedTensor`` where rows differ in shape.
+
+    Raises:
+      TypeMismatchError: the column has NULL rows or is no tensor.
+    """
+    tensor = tensor_type(castable(kind))
+    if tensor is None or tensor_type(kind) is None:
+        raise TypeMismatchError(f"Column {name} is {display(kind)}, which is no tensor", hint="Leave it out, or cast it")
+    flat = one_chunk(column)
+    if flat.null_count:
+        raise TypeMismatchError(f"Column {name} has NULL rows, which a tensor cannot hold", hint="Add WHERE x IS NOT NULL")
+    if tensor.is_fixed:
+        rows = rows_from_arrow(flat, tensor, name)
+        return tf.constant(rows.elements.reshape(rows.count, *(rows.shape or ())), tensor.dtype)
+    return tf.ragged.constant(flat.to_pylist(), tensor.dtype)

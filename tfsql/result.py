@@ -1,0 +1,286 @@
+"""Results: the rows of a query as Python objects, Arrow, pandas, NumPy or tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tfsql import flatten
+from tfsql.backends.base import Columns, EngineResult
+from tfsql.types import COMPLEX_PART, TensorType, display, tensor_type
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows = list[tuple[Any, ...]]
+
+
+class Relation:
+    """A query that runs when its rows are asked for, as often as they are asked for anew.
+
+    Args:
+      columns: names and SQL types.
+      run: runs the query, for rows.
+      run_arrow: runs the query, for an Arrow table with nested lists.
+      explain: makes the text of ``explain()``.
+      spreads: columns of unknown length that become columns of scalars.
+
+    Example:
+      >>> import tfsql
+      >>> tfsql.connect().sql("SELECT tf_Square([1.0, 2.0, 3.0]) AS y").fetchall()
+      [((1.0, 4.0, 9.0),)]
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        run: Callable[[], EngineResult],
+        run_arrow: Callable[[], pa.Table],
+        explain: Callable[[bool], str],
+        spreads: tuple[str, ...] = (),
+    ):
+        self._columns = columns
+        self._run = run
+        self._run_arrow = run_arrow
+        self._explain = explain
+        self._spreads = spreads
+        self._cursor: EngineResult | None = None
+        self._table: pa.Table | None = None
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> list[str]:
+        """The column names."""
+        return [name for name, _ in self._shape()]
+
+    @property
+    def types(self) -> list[str]:
+        """The column types as users read them: ``float32[28, 28]`` for a tensor, DuckDB's name for the rest."""
+        return [display(kind) for _, kind in self._shape()]
+
+    @property
+    def shapes(self) -> list[tuple[int | None, ...] | None]:
+        """The shape of each column's tensors, None along axes of unknown length; None for columns of no tensors."""
+        tensors = [tensor_type(kind) for _, kind in self._shape()]
+        return [None if tensor is None else tensor.shape for tensor in tensors]
+
+    def _shape(self) -> Columns:
+        if not self._spreads:
+            return self._columns
+        table = self._spread_table()
+        return [(name, flatten.scalar_type(column.type)) for name, column in zip(table.column_names, table.columns, strict=True)]
+
+    def explain(self, analyze: bool = False) -> str:
+        """The engine's plan and, below it, each tensor kernel; with ``analyze`` it runs and is timed."""
+        return self._explain(analyze)
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def execute(self) -> Relation:
+        """This relation, run: errors come now, and ``fetchone`` has its rows ready."""
+        self._cursor = self._fresh()
+        return self
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or None behind the last."""
+        return self._live().fetchone()
+
+    def fetchmany(self, size: int = 1) -> Rows:
+        """The next ``size`` rows, fewer at the end."""
+        return self._live().fetchmany(size)
+
+    def fetchall(self) -> Rows:
+        """All rows, or those that ``fetchone`` and ``fetchmany`` have left."""
+        rows = self._live().fetchall()
+        self._cursor = None
+        return rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        result = self._fresh()
+        while rows := result.fetchmany(1024):
+            yield from rows
+
+    def _live(self) -> EngineResult:
+        if self._cursor is None:
+            self._cursor = self._fresh()
+        return self._cursor
+
+    def _fresh(self) -> EngineResult:
+        return TableResult(self._spread_table()) if self._spreads else self._run()
+
+    # -- columns -----------------------------------------------------------------------------------------------------
+
+    def arrow(self) -> pa.Table:
+        """An Arrow table; tensors of fixed shape and number type are ``arrow.fixed_shape_tensor`` columns."""
+        table = self._nested_table()
+        for index, (_, kind) in enumerate(self._columns if not self._spreads else []):
+            tensor = tensor_type(kind)
+            if tensor is not None and tensor.shape and tensor.is_fixed and tensor.dtype not in ("string", "bool", *COMPLEX_PART):
+                column = _fixed_shape_column(table.column(index), tensor)
+                table = table.set_column(index, table.column_names[index], column)
+        return table
+
+    def df(self) -> pd.DataFrame:
+        """A pandas data frame; tensor cells are NumPy arrays of their shape."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {}
+        table = self._nested_table()
+        for (name, kind), column in zip(self._shape(), table.columns, strict=True):
+            tensor = tensor_type(kind)
+            columns[name] = _cells(column, tensor) if tensor is not None and tensor.shape else column.to_pandas()
+        frame = pd.DataFrame(columns)
+        return frame if list(frame.columns) == self.columns else pd.concat([pd.Series(c, name=n) for n, c in columns.items()], axis=1)
+
+    def numpy(self) -> dict[str, np.ndarray]:
+        """Column name → array ``[rows, *shape]``; an object array of arrays where shapes differ; NULL rows masked."""
+        table = self._nested_table()
+        kinds = [tensor_type(kind) for _, kind in self._shape()]
+        return {n: _array(c, t) for n, c, t in zip(table.column_names, table.columns, kinds, strict=True)}
+
+    def tensors(self) -> dict[str, Any]:
+        """Column name → ``tf.Tensor`` ``[rows, *shape]``, or ``tf.RaggedTensor`` where shapes differ.
+
+        Raises:
+          TypeMismatchError: a column has NULL rows, or is no tensor.
+        """
+        from tfsql.kernel.tensors import tensor_column
+
+        table = self._nested_table()
+        kinds = [kind for _, kind in self._shape()]
+        return {n: tensor_column(n, c, k) for n, c, k in zip(table.column_names, table.columns, kinds, strict=True)}
+
+    def flatten(self) -> Relation:
+        """This relation with every row and tensor spread into columns of scalars named by path: ``res.0.1``."""
+        table = flatten.flatten_table(self._nested_table())
+        return relation_of(table, self._explain)
+
+    def show(self, max_rows: int = 20) -> None:
+        """Prints the first rows."""
+        from tfsql.render import print_relation
+
+        print_relation(self, max_rows)
+
+    def __repr__(self) -> str:
+        from tfsql.render import table_text
+
+        return table_text(self)
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    def _nested_table(self) -> pa.Table:
+        """The rows as an Arrow table with nested lists, computed once."""
+        if self._spreads:
+            return self._spread_table()
+        if self._table is None:
+            self._table = self._run_arrow()
+        return self._table
+
+    def _spread_table(self) -> pa.Table:
+        if self._table is None:
+            names, columns = [], []
+            table = self._run_arrow()
+            for name, column in zip(table.column_names, table.columns, strict=True):
+                parts = flatten.flatten_column(flatten.one_chunk(column)) if name in self._spreads else [(f".{name}", column)]
+                names += [path[1:] for path, _ in parts]
+                columns += [values for _, values in parts]
+            self._table = pa.Table.from_arrays(columns, names=names)
+        return self._table
+
+
+class TableResult:
+    """The rows of an Arrow table, handed out as an engine does."""
+
+    def __init__(self, table: pa.Table):
+        self._table = table
+        self._next = 0
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        rows = self.fetchmany(1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int) -> Rows:
+        part = self._table.slice(self._next, size)
+        self._next += part.num_rows
+        return list(zip(*(column.to_pylist() for column in part.columns), strict=True))
+
+    def fetchall(self) -> Rows:
+        return self.fetchmany(self._table.num_rows)
+
+
+
+def relation_of(table: pa.Table, explain: Callable[[bool], str]) -> Relation:
+    """The relation of rows that are already there."""
+    columns = [(field.name, flatten.scalar_type(field.type)) for field in table.schema]
+    return Relation(columns, lambda: TableResult(table), lambda: table, explain)
+
+
+def _fixed_shape_column(column: pa.ChunkedArray, tensor: TensorType) -> pa.ChunkedArray:
+    flat = flatten.one_chunk(column)
+    shape = [axis or 0 for axis in tensor.shape or ()]
+    level, size = flat, 1
+    mask = None if not flat.null_count else flat.is_null()
+    for axis in shape:
+        start, count = level.offset * axis, len(level) * axis
+        level, size = level.values.slice(start, count), size * axis
+    kind = pa.fixed_shape_tensor(level.type, shape)
+    storage = pa.FixedSizeListArray.from_arrays(level, size, mask=mask)
+    return pa.chunked_array([pa.ExtensionArray.from_storage(kind, storage)])
+
+
+def _array(column: pa.ChunkedArray, tensor: TensorType | None) -> np.ndarray:
+    """A column as one array; see ``Relation.numpy``."""
+    flat = flatten.one_chunk(column)
+    if tensor is None or not tensor.shape:
+        valid = flat.is_valid().to_numpy(zero_copy_only=False)
+        if tensor is not None and tensor.dtype in COMPLEX_PART:
+            return _stacked(flat, tensor)
+        if valid.all() or not _is_number(flat.type):
+            return np.asarray(flat.to_numpy(zero_copy_only=False))
+        return np.ma.masked_array(flat.fill_null(0).to_numpy(zero_copy_only=False), ~valid)
+    if tensor.is_fixed and tensor.dtype != "string":
+        return _stacked(flat, tensor)
+    cells = np.empty(len(flat), object)
+    cells[:] = _cells(column, tensor)
+    return cells
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def _stacked(column: pa.Array, tensor: TensorType) -> np.ndarray:
+    """A column of fixed shape as ``[rows, *shape]``; NULL rows are masked."""
+    shape = [axis or 0 for axis in tensor.shape or ()]
+    level = column
+    for axis in shape:
+        level = level.values.slice(level.offset * axis, len(level) * axis)
+    array = _numbers(level).reshape(len(column), *shape)
+    if not column.null_count:
+        return array
+    null = column.is_null().to_numpy(zero_copy_only=False)
+    return np.ma.masked_array(array, np.broadcast_to(null.reshape(-1, *[1] * len(shape)), array.shape))
+
+
+def _numbers(level: pa.Array) -> np.ndarray:
+    if pa.types.is_struct(level.type):
+        real, imaginary = (level.field(i).to_numpy(zero_copy_only=False) for i in range(2))
+        return np.asarray(real + 1j * imaginary, np.complex64 if real.dtype == np.float32 else np.complex128)
+    if level.null_count and _is_number(level.type):
+        level = level.fill_null(False if pa.types.is_boolean(level.type) else 0)
+    return np.asarray(level.to_numpy(zero_copy_only=False))
+
+
+def _cells(column: pa.ChunkedArray, tensor: TensorType) -> list[Any]:
+    """Each cell as an array of its shape; None for NULL."""
+    flat = flatten.one_chunk(column)
+    if tensor.is_fixed and tensor.dtype != "string":
+        stacked = _stacked(flat, tensor)
+        valid = flat.is_valid().to_numpy(zero_copy_only=False)
+        return [np.asarray(cell) if ok else None for cell, ok in zip(np.ma.getdata(stacked), valid, strict=True)]
+    dtype = object if tensor.dtype in ("string", *COMPLEX_PART) else np.dtype(tensor.dtype)
+    return [None if cell is None else np.array(cell, dtype) for cell in flat.to_pylist()]

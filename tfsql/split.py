@@ -1,0 +1,84 @@
+"""Replaces each tensor expression in the SQL by one call of a kernel, and keeps the kernels that exist."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from tfsql.backends.base import Backend
+from tfsql.errors import UnsupportedError
+from tfsql.tree import Value, constants_in_order, leaves_in_order, value_nodes
+from tfsql.types import Scalar, Struct, display, sql_type
+
+if TYPE_CHECKING:
+    from tfsql.kernel import Kernel
+
+MAX_KERNELS = 512
+
+
+class KernelCache:
+    """The kernels of one backend connection, by program and argument values; the least used are dropped."""
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+        self._kernels: OrderedDict[str, Kernel] = OrderedDict()
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def kernel(self, value: Value) -> Kernel:
+        """The kernel that computes ``value``, registered with the backend.
+
+        Raises:
+          UnsupportedError: the rank of a result is not known before running.
+        """
+        from tfsql.kernel import Kernel, Program
+
+        _check_ranks(value)
+        program = Program.of(value)
+        arguments = [constant.value for constant in constants_in_order(value) if constant.is_argument]
+        key = f"{program.key}\n{[hash(array.tobytes()) for array in arguments]}"
+        with self._lock:
+            if key in self._kernels and not program.is_stateful:
+                self._kernels.move_to_end(key)
+                return self._kernels[key]
+            kernel = Kernel(program, f"tfsql_kernel_{next(self._numbers)}", arguments)
+            types = [sql_type(leaf.type) for leaf in program.leaves] or [Scalar("INTEGER")]
+            self._backend.register_kernel(
+                kernel.name, kernel, types, program.result_type(), is_volatile=program.is_stateful
+            )
+            self._kernels[key if not program.is_stateful else kernel.name] = kernel
+            if len(self._kernels) > MAX_KERNELS:
+                _, oldest = self._kernels.popitem(last=False)
+                self._backend.unregister_kernel(oldest.name)
+            return kernel
+
+
+def kernel_call(kernel: Kernel, value: Value) -> str:
+    """The SQL that calls ``kernel`` on the leaves of ``value``."""
+    leaves = [leaf.sql for leaf in leaves_in_order(value)]
+    return f"{kernel.name}({', '.join(leaves) if leaves else '0'})"
+
+
+def _check_ranks(value: Value) -> None:
+    for node in value_nodes(value):
+        if node.type.shape is None:
+            raise UnsupportedError(
+                "The rank of this result is not known before running, so it has no SQL type",
+                hint="Give it a shape: reshape(x, [...]); for tf_DecodeImage, expand_animations := false",
+            )
+        if 0 in node.type.shape:
+            raise UnsupportedError(f"The result is {node.type}: SQL has no array of length 0")
+        if node.type.dtype in ("variant", "resource"):
+            raise UnsupportedError(f"The result is a {node.type.dtype}, which no column can hold")
+
+
+def describe_result(kernel: Kernel) -> str:
+    """The result type of a kernel as users read it."""
+    kind = kernel.program.result_type()
+    if isinstance(kind, Struct):
+        shown = ", ".join(f"{name} {display(field)}" for name, field in kind.fields[:6])
+        more = f", ... {len(kind.fields) - 6} more" if len(kind.fields) > 6 else ""
+        return f"({shown}{more})"
+    return display(kind)

@@ -1,0 +1,205 @@
+"""Rewrites the MLDB forms in the token stream, so that the stock DuckDB grammar parses the rest.
+
+| written | becomes |
+|---|---|
+| ``* EXCLUDING (a)`` | ``* EXCLUDE (a)`` |
+| ``expr AS *`` | ``expr AS "tfsql:spread"`` |
+| ``{*, x, a: 1}`` | ``tfsql_row(COLUMNS(*), x, "a" := 1)`` |
+| ``SELECT x NAMED y FROM`` | ``SELECT (y) AS "_rowName", x FROM`` |
+
+A row that DuckDB reads itself, ``{a: 1, 'b': 2}``, is left as it stands. Every token keeps the offsets of the text
+it came from, so that errors point at what the user wrote.
+"""
+
+from __future__ import annotations
+
+from sqlglot.tokens import Token, TokenType
+
+from tfsql.errors import ParseError
+from tfsql.source import DIALECT, Statement
+
+SPREAD = "tfsql:spread"
+ROW_FUNCTION = "tfsql_row"
+ROW_NAME = "_rowName"
+
+_OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
+_CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
+_CLAUSES = {
+    TokenType.FROM,
+    TokenType.WHERE,
+    TokenType.GROUP_BY,
+    TokenType.HAVING,
+    TokenType.QUALIFY,
+    TokenType.ORDER_BY,
+    TokenType.LIMIT,
+    TokenType.UNION,
+    TokenType.INTERSECT,
+    TokenType.EXCEPT,
+}
+
+
+def desugar(statement: Statement) -> Statement:
+    """The statement with every MLDB form rewritten.
+
+    Raises:
+      ParseError: a row expression or a NAMED clause is malformed.
+    """
+    tokens = _excluding(list(statement.tokens))
+    tokens = _spread(tokens)
+    tokens = _named(tokens, statement)
+    return statement.with_tokens(_rows(tokens, statement))
+
+
+def _like(token: Token, sql: str) -> list[Token]:
+    """The tokens of ``sql``, all at the position of ``token``."""
+    return [
+        Token(made.token_type, made.text, token.line, token.col, token.start, token.end, [])
+        for made in DIALECT.tokenize(sql)
+    ]
+
+
+def _is_word(token: Token, word: str) -> bool:
+    return token.text.upper() == word and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER)
+
+
+def _excluding(tokens: list[Token]) -> list[Token]:
+    result: list[Token] = []
+    for token in tokens:
+        after_star = bool(result) and result[-1].token_type == TokenType.STAR
+        result += _like(token, "EXCLUDE") if after_star and _is_word(token, "EXCLUDING") else [token]
+    return result
+
+
+def _spread(tokens: list[Token]) -> list[Token]:
+    result: list[Token] = []
+    for token in tokens:
+        after_as = bool(result) and result[-1].token_type == TokenType.ALIAS
+        is_star = token.token_type == TokenType.STAR
+        result += _like(token, f'"{SPREAD}"') if after_as and is_star else [token]
+    return result
+
+
+def _named(tokens: list[Token], statement: Statement) -> list[Token]:
+    """Moves each ``NAMED expr`` to the front of its select list."""
+    index = 0
+    while index < len(tokens):
+        if _is_word(tokens[index], "NAMED") and _ends_expression(tokens, index):
+            select = _select_before(tokens, index)
+            end = _end_of_expression(tokens, index + 1)
+            if select is not None and end > index + 1:
+                name = tokens[index + 1 : end]
+                tokens = [
+                    *tokens[: select + 1],
+                    *_like(tokens[index], "("),
+                    *name,
+                    *_like(tokens[index], f')::VARCHAR AS "{ROW_NAME}",'),
+                    *tokens[select + 1 : index],
+                    *tokens[end:],
+                ]
+            elif select is not None and (end >= len(tokens) or tokens[end].token_type in _CLAUSES - {TokenType.FROM}):
+                span = statement.span(tokens[index].start, tokens[index].end + 1)
+                raise ParseError("NAMED needs an expression that names the row", span=span)
+        index += 1
+    return tokens
+
+
+def _ends_expression(tokens: list[Token], index: int) -> bool:
+    """Whether the token before ``index`` can be the last one of an expression."""
+    if index == 0:
+        return False
+    before = tokens[index - 1]
+    ends = {TokenType.IDENTIFIER, TokenType.VAR, TokenType.NUMBER, TokenType.STRING, TokenType.STAR, TokenType.END}
+    return before.token_type in ends | _CLOSING or before.text[:1].isalnum() and before.token_type not in {
+        TokenType.SELECT, TokenType.ALIAS, TokenType.FROM, TokenType.WHERE, TokenType.AND, TokenType.OR, TokenType.TABLE
+    }  # fmt: skip
+
+
+def _select_before(tokens: list[Token], index: int) -> int | None:
+    """The SELECT whose list ``index`` stands in; None behind the list's end."""
+    depth = 0
+    for i in range(index - 1, -1, -1):
+        kind = tokens[i].token_type
+        depth += (kind in _CLOSING) - (kind in _OPENING)
+        if depth < 0 or (depth == 0 and kind in _CLAUSES):
+            return None
+        if depth == 0 and kind == TokenType.SELECT:
+            distinct = i + 1 < len(tokens) and tokens[i + 1].token_type in (TokenType.DISTINCT, TokenType.ALL)
+            return i + distinct
+    return None
+
+
+def _end_of_expression(tokens: list[Token], start: int) -> int:
+    depth = 0
+    for i in range(start, len(tokens)):
+        kind = tokens[i].token_type
+        if depth == 0 and (kind in _CLAUSES or kind in _CLOSING or kind in (TokenType.COMMA, TokenType.ALIAS)):
+            return i
+        depth += (kind in _OPENING) - (kind in _CLOSING)
+    return len(tokens)
+
+
+def _rows(tokens: list[Token], statement: Statement) -> list[Token]:
+    """Rewrites row expressions, innermost first."""
+    result: list[Token] = []
+    opened: list[int] = []
+    for token in tokens:
+        result.append(token)
+        if token.token_type == TokenType.L_BRACE:
+            opened.append(len(result) - 1)
+        elif token.token_type == TokenType.R_BRACE and opened:
+            start = opened.pop()
+            result[start:] = _row(result[start:], statement)
+    if opened:
+        brace = result[opened[-1]]
+        raise ParseError("This { is never closed", span=statement.span(brace.start, brace.end + 1))
+    return result
+
+
+def _row(tokens: list[Token], statement: Statement) -> list[Token]:
+    """One ``{...}``: left alone if DuckDB reads it, else a call of ``tfsql_row``."""
+    elements = _elements(tokens[1:-1])
+    if elements and all(_is_pair(element) for element in elements):
+        return tokens
+    call = [*_like(tokens[0], f"{ROW_FUNCTION}(")]
+    for index, element in enumerate(elements):
+        if not element:
+            raise ParseError("This row has an empty element", span=statement.span(tokens[0].start, tokens[-1].end + 1))
+        call += _like(element[0], ",") if index else []
+        call += _row_element(element)
+    return [*call, *_like(tokens[-1], ")")]
+
+
+def _elements(tokens: list[Token]) -> list[list[Token]]:
+    """The comma-separated elements between the braces."""
+    elements: list[list[Token]] = [[]] if tokens else []
+    depth = 0
+    for token in tokens:
+        depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+        if depth == 0 and token.token_type == TokenType.COMMA:
+            elements.append([])
+        else:
+            elements[-1].append(token)
+    return elements
+
+
+def _is_pair(element: list[Token]) -> bool:
+    return len(element) > 2 and element[1].token_type == TokenType.COLON
+
+
+def _row_element(element: list[Token]) -> list[Token]:
+    if _is_pair(element):
+        name = element[0].text.replace('"', '""')
+        return [*_like(element[0], f'"{name}" :='), *element[2:]]
+    if _is_star(element):
+        return [*_like(element[0], "COLUMNS("), *element, *_like(element[-1], ")")]
+    if len(element) > 2 and element[-2].token_type == TokenType.ALIAS:
+        name = element[-1].text.replace('"', '""')
+        return [*_like(element[-1], f'"{name}" :='), *element[:-2]]
+    return element
+
+
+def _is_star(element: list[Token]) -> bool:
+    """``*``, ``t.*``, each with or without EXCLUDE."""
+    head = element[2:] if len(element) > 2 and element[1].token_type == TokenType.DOT else element
+    is_last = len(head) == 1 or (len(head) > 1 and head[1].text.upper() in ("EXCLUDE", "REPLACE", "EXCEPT"))
+    return bool(head) and head[0].token_type == TokenType.STAR and is_last
