@@ -37,13 +37,15 @@ class TfsqlError(Exception):
     exit_code = 1
     http_status = 400
 
-    def __init__(self, message: str, *, hint: str | None = None, span: Span | None = None):
+    def __init__(
+        self, message: str, *, hint: str | None = None, span: Span | None = None, argument: str | None = None
+    ):
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.span = span
         self.sql: str | None = None
-        self.argument: str | None = None
+        self.argument = argument
         self.engine_word: str | None = None
         self.is_from_engine = False
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tfsql.errors import TypeMismatchError
-from tfsql.types import Array, Scalar, SqlType, Struct, display, quote
+from tfsql.types import Array, SqlType, Struct, display, quote
 
 # -- in SQL: a row as two lists, its paths and its values --------------------------------------------------------------
 
@@ -24,7 +24,7 @@ def top_level(row: str, kind: SqlType) -> tuple[str, str]:
         return f"list_transform(range(len({row})), lambda i: i::VARCHAR)", f"{row}::{Array(kind.item, None)}"
     names = ", ".join(_string(name) for name, _ in _fields(kind))
     fields = [(f"{row}.{quote(name)}", field) for name, field in _fields(kind)]
-    return f"[{names}]", f"[{', '.join(_as_common([field for _, field in fields], [sql for sql, _ in fields]))}]"
+    return f"[{names}]", f"[{', '.join(_as_common([sql for sql, _ in fields], [field for _, field in fields]))}]"
 
 
 def leaves(row: str, kind: SqlType) -> tuple[str, str]:
@@ -183,11 +183,3 @@ def nested_type(kind: pa.FixedShapeTensorType) -> pa.DataType:
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """A chunked column as one array."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def scalar_type(kind: pa.DataType) -> SqlType:
-    """The SQL type that stands for the Arrow type of a column that is no tensor."""
-    names = {"string": "VARCHAR", "binary": "BLOB", "bool": "BOOLEAN", "float": "FLOAT", "double": "DOUBLE"}
-    integers = {"int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT"}
-    unsigned = {f"u{name}": f"U{sql}" for name, sql in integers.items()}
-    return Scalar((names | integers | unsigned).get(str(kind), str(kind).upper()))

@@ -26,6 +26,8 @@ _WEAK_CANDIDATES = {
     "int": ("int32", "int64", "float32", "float64", "uint8", "int8", "float16", "bfloat16", "complex64", "complex128"),
     "decimal": ("float32", "float64", "float16", "bfloat16", "complex64", "complex128"),
 }
+# The order in which a cast is suggested.
+_CAST_ORDER = ("float32", "float64", "int32", "int64", "uint8", "bool", "string")
 _QUANTISED_STORAGE = {dtype: storage for dtype, storage in WIDENED.items() if dtype.startswith("q")}
 
 
@@ -105,11 +107,13 @@ class Inference:
                 raise BindError(
                     f'{spec.sql_name} has no attribute "{name}". {_listed("Attributes are", known)}',
                     hint=did_you_mean(name, known),
+                    argument=name,
                 )
             try:
                 values[attribute.name] = attribute_value(attribute, value)
             except TypeMismatchError as error:
-                raise TypeMismatchError(f"{spec.sql_name}: {error.message}", hint=error.hint) from error
+                message = f"{spec.sql_name}: {error.message}"
+                raise TypeMismatchError(message, hint=error.hint, argument=name) from error
         missing = [attr.name for attr in spec.attributes if attr.is_required and attr.name not in values]
         if missing:
             raise BindError(f'{spec.sql_name}: missing attribute "{missing[0]}". {_describe_attribute(spec, missing[0])}')
@@ -165,7 +169,9 @@ class Inference:
             return node
         if "string" in (have, dtype) or (not is_explicit and not _is_safe(node, dtype)):
             raise TypeMismatchError(
-                f"{spec.sql_name}: {argument.name} is {node.type}; it takes {dtype}", hint=_cast_hint(node, dtype)
+                f"{spec.sql_name}: {argument.name} is {node.type}; it takes {dtype}",
+                hint=_cast_hint(node, dtype),
+                argument=argument.name,
             )
         if not is_explicit and isinstance(node, Leaf) and _is_integer(have) and _is_integer(dtype):
             # SQL's cast refuses a number that does not fit; TensorFlow's would wrap it around.
@@ -174,7 +180,8 @@ class Inference:
         try:
             return self.cast(node, dtype)
         except TypeMismatchError as error:
-            raise TypeMismatchError(f"{spec.sql_name}: {argument.name}: {error.message}", hint=error.hint) from error
+            message = f"{spec.sql_name}: {argument.name}: {error.message}"
+            raise TypeMismatchError(message, hint=error.hint, argument=argument.name) from error
 
     # -- shapes ----------------------------------------------------------------------------------------------------
 
@@ -270,7 +277,8 @@ def _choose_dtype(spec: OperatorSpec, attr_name: str, nodes: list[tuple[str, Nod
         joined = promote(dtype, node.type.dtype)
         if joined is None:
             raise TypeMismatchError(
-                f"{spec.sql_name}: {strong[0][0]} is {strong[0][1].type} but {name} is {node.type}; they must have one type"
+                f"{spec.sql_name}: {strong[0][0]} is {strong[0][1].type} but {name} is {node.type}; they must have one type",
+                argument=name,
             )
         dtype = joined
     if "decimal" in weak and _is_integer(dtype):
@@ -279,7 +287,8 @@ def _choose_dtype(spec: OperatorSpec, attr_name: str, nodes: list[tuple[str, Nod
         name, node = next(((n, x) for n, x in strong if x.type.dtype not in attribute.allowed), strong[0])
         raise TypeMismatchError(
             f"{spec.sql_name}: {name} is {node.type}; it takes {_alternatives(attribute.allowed)}",
-            hint=_cast_hint(node, next((d for d in _cast_order(dtype) if d in attribute.allowed), None)),
+            hint=_cast_hint(node, next((d for d in _CAST_ORDER if d in attribute.allowed), None)),
+            argument=name,
         )
     return dtype
 
@@ -321,10 +330,6 @@ def _is_safe(node: Node, dtype: str) -> bool:
     if "bool" in (have, dtype) or _is_integer(dtype):
         return _is_integer(have) and _is_integer(dtype) and isinstance(node, Leaf)
     return not have.startswith("complex") or dtype.startswith("complex")
-
-
-def _cast_order(dtype: str) -> tuple[str, ...]:
-    return ("float32", "float64", "int32", "int64", "uint8", "bool", "string")
 
 
 def _cast_hint(node: Node, dtype: str | None) -> str | None:
@@ -382,6 +387,8 @@ _RANK_MESSAGE = re.compile(r"must be (?:at least )?rank (\d+)\S* but is rank (\d
 def clean_message(error: Exception) -> str:
     """TensorFlow's own sentence without the node, the shapes and the traceback around it."""
     message = getattr(error, "message", None) or str(error)
+    in_a_graph = re.search(r"(?:^|\n)([^\n]+)\n\t ?\[\[", message)
+    message = in_a_graph.group(1) if in_a_graph else message
     message = re.split(r" for '?\{\{node|\n\n|, with input shapes| with input shapes", message)[0]
     message = re.sub(r"\{\{(?:function_)?node [^}]*\}\}\s*", "", message).strip()
     message = re.sub(r"\[Op:[^\]]*\]\s*(name:.*)?$", "", message).strip()
@@ -403,10 +410,15 @@ def _shape_error(spec: OperatorSpec, inputs: Sequence[ListOrNode], error: Except
             name, item = fitting[0]
             return ShapeError(
                 f"{spec.sql_name}: {name} must have rank {ranks.group(1)} but is {item.type}, which has rank {ranks.group(2)}",  # type: ignore[union-attr]
-                hint="reshape(x, [...]) changes the rank, such as reshape(image, [1, 28, 28, 1])",
+                hint="reshape(x, [...]) changes the rank" + _example_of_rank(ranks.group(1)),
+                argument=name,
             )
     shapes = ", ".join(f"{name} {_show_item(item)}" for name, item in named)
     return ShapeError(f"{spec.sql_name}: {message}. Inputs: {shapes}" if shapes else f"{spec.sql_name}: {message}")
+
+
+def _example_of_rank(rank: str) -> str:
+    return ", such as reshape(image, [1, 28, 28, 1])" if rank == "4" else ""
 
 
 def _show_item(item: ListOrNode) -> str:

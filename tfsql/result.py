@@ -9,11 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from tfsql import flatten
+from tfsql.arrow_types import sql_type_of
 from tfsql.backends.base import Columns, EngineResult
 from tfsql.types import COMPLEX_PART, TensorType, display, tensor_type
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tfsql.bind import SpreadColumn
 
 Rows = list[tuple[Any, ...]]
 
@@ -26,7 +29,7 @@ class Relation:
       run: runs the query, for rows.
       run_arrow: runs the query, for an Arrow table with nested lists.
       explain: makes the text of ``explain()``.
-      spreads: columns of unknown length that become columns of scalars.
+      spreads: columns that become several.
 
     Example:
       >>> import tfsql
@@ -40,13 +43,13 @@ class Relation:
         run: Callable[[], EngineResult],
         run_arrow: Callable[[], pa.Table],
         explain: Callable[[bool], str],
-        spreads: tuple[str, ...] = (),
+        spreads: tuple[SpreadColumn, ...] = (),
     ):
         self._columns = columns
         self._run = run
         self._run_arrow = run_arrow
         self._explain = explain
-        self._spreads = spreads
+        self._spreads = {spread.name: spread.columns for spread in spreads}
         self._cursor: EngineResult | None = None
         self._table: pa.Table | None = None
 
@@ -69,10 +72,10 @@ class Relation:
         return [None if tensor is None else tensor.shape for tensor in tensors]
 
     def _shape(self) -> Columns:
-        if not self._spreads:
-            return self._columns
-        table = self._spread_table()
-        return [(name, flatten.scalar_type(column.type)) for name, column in zip(table.column_names, table.columns, strict=True)]
+        if any(columns is None for columns in self._spreads.values()):
+            table = self._spread_table()
+            return [(field.name, sql_type_of(field.type)) for field in table.schema]
+        return [column for name, kind in self._columns for column in self._spreads.get(name) or [(name, kind)]]
 
     def explain(self, analyze: bool = False) -> str:
         """The engine's plan and, below it, each tensor kernel; with ``analyze`` it runs and is timed."""
@@ -117,7 +120,7 @@ class Relation:
     def arrow(self) -> pa.Table:
         """An Arrow table; tensors of fixed shape and number type are ``arrow.fixed_shape_tensor`` columns."""
         table = self._nested_table()
-        for index, (_, kind) in enumerate(self._columns if not self._spreads else []):
+        for index, (_, kind) in enumerate(self._shape()):
             tensor = tensor_type(kind)
             if tensor is not None and tensor.shape and tensor.is_fixed and tensor.dtype not in ("string", "bool", *COMPLEX_PART):
                 column = _fixed_shape_column(table.column(index), tensor)
@@ -185,11 +188,18 @@ class Relation:
             names, columns = [], []
             table = self._run_arrow()
             for name, column in zip(table.column_names, table.columns, strict=True):
-                parts = flatten.flatten_column(flatten.one_chunk(column)) if name in self._spreads else [(f".{name}", column)]
-                names += [path[1:] for path, _ in parts]
+                parts = _spread_parts(flatten.one_chunk(column)) if name in self._spreads else [(name, column)]
+                names += [part for part, _ in parts]
                 columns += [values for _, values in parts]
             self._table = pa.Table.from_arrays(columns, names=names)
         return self._table
+
+
+def _spread_parts(column: pa.Array) -> list[tuple[str, pa.Array]]:
+    """The fields of a row, or the elements of a tensor by index path."""
+    if pa.types.is_struct(column.type):
+        return list(zip((field.name for field in column.type), column.flatten(), strict=True))
+    return [(path[1:], values) for path, values in flatten.flatten_column(column)]
 
 
 class TableResult:
@@ -206,16 +216,26 @@ class TableResult:
     def fetchmany(self, size: int) -> Rows:
         part = self._table.slice(self._next, size)
         self._next += part.num_rows
-        return list(zip(*(column.to_pylist() for column in part.columns), strict=True))
+        return list(zip(*(_python_values(column) for column in part.columns), strict=True))
 
     def fetchall(self) -> Rows:
         return self.fetchmany(self._table.num_rows)
 
 
 
+def _python_values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column as DuckDB gives them: tuples for ARRAYs, lists for LISTs."""
+    is_array = pa.types.is_fixed_size_list(column.type)
+    return [_as_tuples(value) for value in column.to_pylist()] if is_array else column.to_pylist()
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
+
+
 def relation_of(table: pa.Table, explain: Callable[[bool], str]) -> Relation:
     """The relation of rows that are already there."""
-    columns = [(field.name, flatten.scalar_type(field.type)) for field in table.schema]
+    columns = [(field.name, sql_type_of(field.type)) for field in table.schema]
     return Relation(columns, lambda: TableResult(table), lambda: table, explain)
 
 

@@ -22,7 +22,7 @@ from tfsql.bind.statement import engine_value
 from tfsql.errors import BindError, ExecutionError, ParseError, Span, TfsqlError, UnsupportedError
 from tfsql.explain import kernel_text
 from tfsql.result import Relation, relation_of
-from tfsql.source import Statement, statements
+from tfsql.source import PLACEHOLDER_PREFIX, Statement, statements
 from tfsql.split import KernelCache
 from tfsql.sugar import desugar
 from tfsql.variables import caller_variables, table_from, table_names
@@ -199,6 +199,7 @@ class _StatementRun:
 
     def relation(self) -> Relation | None:
         """The relation of the statement; None if it has run and returned no rows."""
+        self._check_parameters()
         head = self._features.head
         if head == "EXPLAIN":
             return self._explain_relation()
@@ -217,6 +218,16 @@ class _StatementRun:
                 raise
             return self._relation_of(bound)
 
+    def _check_parameters(self) -> None:
+        """Refuses a parameter without a value, at its place."""
+        known = _named(self._parameters)
+        for mark, token in itertools.pairwise(self.statement.tokens):
+            is_name = mark.token_type == TokenType.PARAMETER and mark.text == "$"
+            if is_name and token.text not in known and not token.text.startswith(PLACEHOLDER_PREFIX):
+                given = ", ".join(f"${name}" for name in known) or "none"
+                span = self.statement.span(mark.start, token.end + 1)
+                raise BindError(f"There is no value for parameter ${token.text}. Given are: {given}", span=span)
+
     # -- binding -----------------------------------------------------------------------------------------------------
 
     def _bind(self, *, always: bool = False, statement: Statement | None = None) -> Bound:
@@ -225,14 +236,15 @@ class _StatementRun:
         if not (self._features.is_tfsql or self._features.may_be_tfsql or always):
             return verbatim
         try:
-            statement = desugar(statement)
-            tree = parse(statement)
+            desugared = desugar(statement)
+            tree = parse(desugared)
         except ParseError:
             if self._features.is_tfsql:
                 raise
             return verbatim
         environment = self._connection._environment(self._parameters, self._variables, self._tables)
-        binder = StatementBinder(statement, environment)
+        is_desugared = desugared.tokens != statement.tokens
+        binder = StatementBinder(desugared, environment, is_desugared=is_desugared)
         binder.statement(tree)
         if not binder.is_changed:
             return verbatim

@@ -81,11 +81,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement: its tokens, with offsets into ``source.short``, and its own text as the user wrote it."""
+    """One statement: its tokens, with offsets into ``source.short``, and its own text as the user wrote it.
+
+    Attributes:
+      original: the tokens before any rewriting; empty if there was none.
+    """
 
     source: Source
     tokens: tuple[Token, ...]
     text: str
+    original: tuple[Token, ...] = ()
 
     def span(self, start: int, end: int) -> Span:
         return self.source.original_span(start, end)
@@ -99,7 +104,8 @@ class Statement:
         return None
 
     def with_tokens(self, tokens: list[Token]) -> Statement:
-        return replace(self, tokens=tuple(tokens))
+        """The statement with its tokens rewritten; the first ones stay known as ``original``."""
+        return replace(self, tokens=tuple(tokens), original=self.original or self.tokens)
 
 
 def lift_literals(text: str) -> Source:
@@ -151,7 +157,8 @@ def tokenize(source: Source) -> list[Token]:
     try:
         return _with_explained(DIALECT.tokenize(source.short), source.short)
     except TokenError as error:
-        raise ParseError(f"Cannot read the SQL: {error.args[0]}", span=_span_of_token_error(source)) from error
+        span = _span_of_token_error(source)
+        raise ParseError("This string, quoted name or comment is never closed", span=span) from error
 
 
 def _with_explained(tokens: list[Token], text: str) -> list[Token]:

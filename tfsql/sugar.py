@@ -62,6 +62,21 @@ def _is_word(token: Token, word: str) -> bool:
     return token.text.upper() == word and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER)
 
 
+def item_text(statement: Statement, position: int) -> str:
+    """The text, in ``source.short``, of the select item or argument around ``position``."""
+    tokens = list(statement.original or statement.tokens)
+    index = next((i for i, token in enumerate(tokens) if token.end >= position), len(tokens) - 1)
+    first, depth = index, 0
+    while first > 0:
+        kind = tokens[first - 1].token_type
+        depth += (kind in _CLOSING) - (kind in _OPENING)
+        if depth < 0 or (depth == 0 and kind in (TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT)):
+            break
+        first -= 1
+    last = max(_end_of_expression(tokens, first), first + 1) - 1
+    return statement.source.short[tokens[first].start : tokens[last].end + 1]
+
+
 def _excluding(tokens: list[Token]) -> list[Token]:
     result: list[Token] = []
     for token in tokens:

@@ -82,7 +82,7 @@ class DuckDBBackend:
             if not parameters:
                 relation = self._connection.sql(sql)
                 return [(n, sql_type(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
-            rows = self._connection.execute(f"DESCRIBE {sql}", dict(parameters)).fetchall()
+            rows = self._connection.execute(f"DESCRIBE {sql}", parameters).fetchall()
             return [(row[0], sql_type(duckdb.sqltype(row[1]))) for row in rows]
 
     def evaluate(self, sql: str) -> Any:
@@ -123,7 +123,7 @@ class DuckDBBackend:
         is_volatile: bool,
     ) -> None:
         with _translated():
-            self._connection.create_function(
+            self._free().create_function(
                 name,
                 _with_parameters(function, len(arguments)),
                 [duckdb.sqltype(str(argument)) for argument in arguments],
@@ -135,15 +135,15 @@ class DuckDBBackend:
 
     def unregister_kernel(self, name: str) -> None:
         with contextlib.suppress(duckdb.Error):
-            self._connection.remove_function(name)
+            self._free().remove_function(name)
 
     def unregister_table(self, name: str) -> None:
         with _translated():
-            self._connection.unregister(name)
+            self._free().unregister(name)
 
     def register_table(self, name: str, table: Any) -> None:
         with _translated():
-            self._connection.register(name, table)
+            self._free().register(name, table)
 
     def has_table(self, parts: Sequence[str]) -> bool:
         return self._exists("information_schema.tables", "table_catalog", "table_schema", "table_name", parts)
@@ -168,13 +168,17 @@ class DuckDBResult:
     def __init__(self, connection: duckdb.DuckDBPyConnection):
         self._connection = connection
         self._kept: list[tuple[Any, ...]] | None = None
+        self._failure: duckdb.Error | None = None
         names = [column[0] for column in connection.description or []]
         self._is_change = names in ([], ["Count"], ["Success"])
 
     def keep(self) -> None:
         """Fetches what is left, before another statement takes the connection's place for results."""
         if self._kept is None:
-            self._kept = self._connection.fetchall()
+            try:
+                self._kept = self._connection.fetchall()
+            except duckdb.Error as error:
+                self._kept, self._failure = [], error
 
     def fetchone(self) -> tuple[Any, ...] | None:
         rows = self.fetchmany(1)
@@ -183,15 +187,30 @@ class DuckDBResult:
     def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
         with _translated():
             if self._kept is None:
-                return self._connection.fetchmany(size)  # type: ignore[no-any-return]
+                return self._fetched(size)
+            self._check()
             rows, self._kept = self._kept[:size], self._kept[size:]
             return rows
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         with _translated():
             self.keep()
+            self._check()
             rows, self._kept = self._kept or [], []
             return rows
+
+    def _fetched(self, size: int) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.fetchmany(size)  # type: ignore[no-any-return]
+        except duckdb.Error:
+            self._kept = []  # the result is gone with its error
+            raise
+
+    def _check(self) -> None:
+        """Raises the error that fetching met while another statement waited."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def rows_of_change(self) -> pa.Table | None:
         """The rows that a statement other than a query returned; None for none, or for a mere count."""

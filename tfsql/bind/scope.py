@@ -14,7 +14,8 @@ from tfsql.types import SqlType
 # The column that carries row names through a subquery; never shown.
 HIDDEN_ROW_NAME = "_tfsql_row_name"
 
-_PARAMETER = re.compile(r"\$(\w+)")
+# Parameters, and the quoted text in which a dollar sign is none.
+_PARAMETER = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w+)")
 
 
 class Prober:
@@ -37,7 +38,7 @@ class Prober:
         return self._known[sql]
 
     def used_parameters(self, sql: str) -> dict[str, Any]:
-        names = set(_PARAMETER.findall(sql))
+        names = set(_PARAMETER.findall(sql)) - {""}
         return {name: value for name, value in self._parameters.items() if name in names}
 
 

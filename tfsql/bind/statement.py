@@ -12,7 +12,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.errors import SqlglotError
 
-from tfsql import parquet
+from tfsql import parquet, sugar
 from tfsql.backends.base import Backend
 from tfsql.bind import row_names
 from tfsql.bind.literals import from_array, weak_constant
@@ -32,7 +32,7 @@ from tfsql.source import DIALECT, PLACEHOLDER_PREFIX, Statement
 from tfsql.split import KernelCache, kernel_call
 from tfsql.sugar import SPREAD
 from tfsql.tree import Constant, Leaf, Record, Spread, Value, leaves_in_order
-from tfsql.types import Array, Struct, display, quote, tensor_type
+from tfsql.types import Array, SqlType, Struct, display, quote, tensor_type
 
 if TYPE_CHECKING:
     from tfsql.kernel import Kernel
@@ -59,6 +59,19 @@ class KernelUse:
 
 
 @dataclass(frozen=True)
+class SpreadColumn:
+    """A column of the outermost query that is spread when the result is there, so that it is computed once.
+
+    Attributes:
+      name: the column's name in the engine's result.
+      columns: names and types that it becomes; None where only the result tells.
+    """
+
+    name: str
+    columns: tuple[tuple[str, SqlType], ...] | None
+
+
+@dataclass(frozen=True)
 class Bound:
     """A statement that the engine can run.
 
@@ -66,13 +79,13 @@ class Bound:
       sql: what the engine runs; the user's own text if nothing of it is tfsql's.
       parameters: the values that the engine needs.
       uses: the kernel calls in it.
-      spreads: output columns of unknown length that are spread when the result is there.
+      spreads: output columns that are spread when the result is there.
     """
 
     sql: str
     parameters: Mapping[str, Any]
     uses: tuple[KernelUse, ...] = ()
-    spreads: tuple[str, ...] = ()
+    spreads: tuple[SpreadColumn, ...] = ()
 
 
 @dataclass
@@ -134,9 +147,13 @@ class StatementBinder:
 
     Args:
       statement: the desugared statement, for positions and lifted literals.
+      is_desugared: whether desugaring changed it, so that the engine cannot run the user's own text.
+      depth: how many views this text is inside of.
     """
 
-    def __init__(self, statement: Statement, environment: Environment, depth: int = 0):
+    def __init__(
+        self, statement: Statement, environment: Environment, *, is_desugared: bool = False, depth: int = 0
+    ):
         self.source = statement.source
         self.environment = environment
         self._statement = statement
@@ -144,9 +161,10 @@ class StatementBinder:
         self._kept: list[exp.Expression] = []
         self._ctes: list[tuple[str, str]] = []
         self._is_recursive = False
-        self.is_changed = False
+        self.is_changed = is_desugared
         self.uses: list[KernelUse] = []
-        self.spreads: list[str] = []
+        self.spreads: list[SpreadColumn] = []
+        self._pending_spreads: dict[int, list[str]] = {}
         self.tensors = TensorBinder(self)
         parameters = {name: engine_value(value) for name, value in environment.parameters.items()}
         self.prober = Prober(environment.backend, parameters, self.source.restore)
@@ -315,6 +333,7 @@ class StatementBinder:
                 self.query(node.right, parent)
             elif isinstance(node, exp.Select):
                 self._select(node, parent)
+                self._unnest_spreads(node)
             elif isinstance(node, exp.Table):
                 node.replace(self.source_item(node, self.scope(parent)))
             else:
@@ -350,6 +369,7 @@ class StatementBinder:
             self._join(join, scope)
         for lateral in node.args.get("laterals") or []:
             self._join(lateral, scope)
+        self._name_columns(node)
         row_names.resolve(self, node, scope)
         self._prefetch(node, scope)
         group = node.args.get("group")
@@ -364,6 +384,18 @@ class StatementBinder:
                     self._children(item, scope)
                     if key == "where":
                         scope.where = self.sql(item.this)
+
+    def _name_columns(self, node: exp.Select) -> None:
+        """Names the columns that the engine would name after a kernel as the user wrote them."""
+        for item in node.expressions:
+            if not isinstance(item, exp.Alias | exp.Star | exp.Column | exp.Columns) and _is_touched(item):
+                item.replace(exp.alias_(item.copy(), self._written(item), quoted=True))
+
+    def _written(self, item: exp.Expression) -> str:
+        """What the user wrote for a select item, on one line, lifted literals as ``[...]``."""
+        metas = [part.meta for part in item.walk() if "start" in part.meta]
+        text = sugar.item_text(self._statement, min(m["start"] for m in metas)) if metas else self.sql(item)
+        return re.sub(rf"\${PLACEHOLDER_PREFIX}\d+", "[...]", " ".join(text.split()))
 
     def _prefetch(self, node: exp.Select, scope: Scope) -> None:
         """Learns the types of all columns that the select mentions in one question to the engine."""
@@ -488,28 +520,49 @@ class StatementBinder:
     # -- the select list -------------------------------------------------------------------------------------------------
 
     def _select_list(self, node: exp.Select, scope: Scope) -> None:
+        is_outermost = node.parent is None and self._depth == 0
         items: list[exp.Expression] = []
+        spreads: list[str] = []
         for item in node.expressions:
             with self.located(item):
-                made = self._select_item(item, scope, is_outermost=node.parent is None)
+                made = self._select_item(item, scope, spreads, is_outermost=is_outermost)
             for each in made:
                 if isinstance(each, exp.Alias) and each.alias:
                     scope.aliases[each.alias.lower()] = self.sql(each.this)
             items += made
         node.set("expressions", items)
+        if spreads and not is_outermost:
+            self._pending_spreads[id(node)] = spreads
 
-    def _select_item(self, item: exp.Expression, scope: Scope, *, is_outermost: bool) -> list[exp.Expression]:
+    def _unnest_spreads(self, node: exp.Select) -> None:
+        """Puts a select with spread columns inside one that unnests them, so that each is computed once."""
+        spreads = self._pending_spreads.pop(id(node), None)
+        if spreads is None:
+            return
+        with_clause = node.args.pop("with_", None)
+        inner = exp.Select(**node.args)
+        lead = self.scope()._with
+        names = [name for name, _ in self.prober.describe(f"{lead}{self.sql(inner)}")]
+        node.args.clear()
+        outer = [exp.Var(this=f"unnest({quote(n)})" if n in spreads else quote(n)) for n in names]
+        node.set("with_", with_clause)
+        node.set("expressions", outer)
+        node.set("from_", exp.From(this=exp.Var(this=f"({self.sql(inner)}) AS tfsql_spread")))
+
+    def _select_item(
+        self, item: exp.Expression, scope: Scope, spreads: list[str], *, is_outermost: bool
+    ) -> list[exp.Expression]:
         if isinstance(item, exp.Alias) and item.alias == SPREAD:
             self.is_changed = True
-            return self._spread(item.this, scope, is_outermost=is_outermost)
+            return self._spread(item.this, scope, spreads, is_outermost=is_outermost)
         if isinstance(item, exp.Alias):
             item.set("this", self.expression(item.this, scope))
             return [item]
-        name = _column_name(self, item)
-        bound = self.expression(item, scope)
-        return [bound if bound is item else exp.alias_(bound, name, quoted=True)]
+        return [self.expression(item, scope)]
 
-    def _spread(self, node: exp.Expression, scope: Scope, *, is_outermost: bool) -> list[exp.Expression]:
+    def _spread(
+        self, node: exp.Expression, scope: Scope, spreads: list[str], *, is_outermost: bool
+    ) -> list[exp.Expression]:
         """``expr AS *``: a row by field name, a tensor by index path."""
         while isinstance(node, exp.Paren):
             node = node.this
@@ -524,24 +577,28 @@ class StatementBinder:
             if not isinstance(kind, Array) or tensor_type(kind) is None:
                 raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is {display(kind)}")
             value = self.tensors.leaf_of(self.sql(bound), scope)
-        if isinstance(value, Record):
-            return [exp.Var(this=f"unnest({self._kernel(value, node, scope)})")]
-        tensor = self.tensors.single(value)
-        if tensor.type.shape == ():
+        name = f"{SPREAD}:{len(spreads)}"
+        spreads.append(name)
+        tensor = None if isinstance(value, Record) else self.tensors.single(value)
+        if tensor is not None and tensor.type.shape == ():
             raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is one {tensor.type}")
-        if tensor.type.is_fixed:
-            return [exp.Var(this=f"unnest({self._kernel(Spread(tensor), node, scope)})")]
-        if not is_outermost:
+        if tensor is not None and not tensor.type.is_fixed and not is_outermost:
             raise TypeMismatchError(
                 f"AS * in a subquery needs a shape that is known before running, but this is {tensor.type}",
                 hint="Cast it: (...)::FLOAT[28][28]",
             )
-        name = f"{SPREAD}:{len(self.spreads)}"
-        self.spreads.append(name)
-        return [_aliased(self._kernel_or_leaf(tensor, node, scope), name)]
+        spread: Value = value
+        if tensor is not None:
+            spread = Spread(tensor) if tensor.type.is_fixed else tensor
+        sql = spread.sql if isinstance(spread, Leaf) else self._kernel(spread, node, scope)
+        if is_outermost:
+            self.spreads.append(SpreadColumn(name, self._spread_columns(sql, scope) if spread is not tensor else None))
+        return [_aliased(sql, name)]
 
-    def _kernel_or_leaf(self, value: Value, node: exp.Expression, scope: Scope) -> str:
-        return value.sql if isinstance(value, Leaf) else self._kernel(value, node, scope)
+    def _spread_columns(self, sql: str, scope: Scope) -> tuple[tuple[str, SqlType], ...]:
+        kind = scope.type_of(sql)
+        assert isinstance(kind, Struct)
+        return kind.fields
 
     def row_columns(self, node: exp.Expression, scope: Scope) -> list[tuple[str, str]]:
         """Name and SQL of each column of a row expression, stars laid out."""
@@ -568,7 +625,7 @@ class StatementBinder:
         if isinstance(node, exp.Query):
             self.query(node, scope)
             return node
-        if isinstance(node, exp.Lambda) and any(is_operator_name(str(call.this)) for call in node.find_all(exp.Anonymous)):
+        if isinstance(node, exp.Lambda | exp.Comprehension) and any(is_operator_name(str(call.this)) for call in node.find_all(exp.Anonymous)):
             with self.located(node):
                 raise UnsupportedError(
                     "A tensor operator cannot stand inside a lambda or a list comprehension",
@@ -611,7 +668,7 @@ class StatementBinder:
         return call
 
 
-def bind_text(text: str, environment: Environment, depth: int = 0) -> Bound:
+def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
     """Binds a query that is given as text (a view's definition)."""
     from tfsql.source import statements
     from tfsql.sugar import desugar
@@ -619,7 +676,7 @@ def bind_text(text: str, environment: Environment, depth: int = 0) -> Bound:
     (statement,) = statements(text)
     statement = desugar(statement)
     tree = parse(statement)
-    binder = StatementBinder(statement, environment, depth)
+    binder = StatementBinder(statement, environment, depth=depth)
     try:
         binder.query(tree)
     except TfsqlError as error:
@@ -627,9 +684,9 @@ def bind_text(text: str, environment: Environment, depth: int = 0) -> Bound:
     return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses), tuple(binder.spreads))
 
 
-def _column_name(binder: StatementBinder, item: exp.Expression) -> str:
-    """The name of an unnamed column: what the user wrote, with lifted literals as ``[...]``."""
-    return re.sub(rf"\${PLACEHOLDER_PREFIX}\d+", "[...]", binder.sql(item))
+def _is_touched(item: exp.Expression) -> bool:
+    """Whether binding may change an expression: it has a call that the engine does not know, arithmetic or a row."""
+    return any(isinstance(part, exp.Anonymous | exp.Binary | exp.Neg | exp.Flatten | exp.Placeholder) for part in item.walk())
 
 
 def _aliased(sql: str, name: str) -> exp.Expression:

@@ -109,9 +109,9 @@ def _relation(binder: StatementBinder, node: exp.Expression, scope: Scope) -> st
     if isinstance(node, exp.Column):
         parts = [part.copy() for part in node.parts]
         table = exp.Table(this=parts[-1], db=parts[-2] if len(parts) > 1 else None)
-        return binder.sql(binder.source_item(table, scope))
+        return _as_relation(binder, table, scope)
     if isinstance(node, exp.Literal) and node.is_string:
-        return binder.sql(binder.source_item(exp.Table(this=exp.to_identifier(node.this, quoted=True)), scope))
+        return _as_relation(binder, exp.Table(this=exp.to_identifier(node.this, quoted=True)), scope)
     if isinstance(node, exp.Paren):
         return _relation(binder, node.this, scope)
     if isinstance(node, exp.Subquery | exp.Select):
@@ -120,8 +120,12 @@ def _relation(binder: StatementBinder, node: exp.Expression, scope: Scope) -> st
         return f"({binder.sql(query)})"
     if isinstance(node, exp.Func | exp.Table):
         table = node if isinstance(node, exp.Table) else exp.Table(this=node)
-        return binder.sql(binder.source_item(table, scope))
+        return _as_relation(binder, table, scope)
     raise BindError(f"A table or a (subquery) is wanted, not {binder.sql(node)}")
+
+
+def _as_relation(binder: StatementBinder, table: exp.Table, scope: Scope) -> str:
+    return f"(SELECT * FROM {binder.sql(binder.source_item(table, scope))})"
 
 
 # -- rows as tables ----------------------------------------------------------------------------------------------------

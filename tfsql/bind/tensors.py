@@ -134,7 +134,7 @@ class TensorBinder:
 
     def _at_fault(self, error: TfsqlError, spec: OperatorSpec, arguments: Any, node: exp.Expression) -> exp.Expression:
         """The argument that an error is about, else the operator's name."""
-        name = getattr(error, "argument", None)
+        name = error.argument
         if name in arguments.attributes:
             return arguments.attributes[name]  # type: ignore[no-any-return]
         index = spec.input_index(name) if name else None
@@ -340,7 +340,7 @@ class TensorBinder:
     def _leaf(self, node: exp.Expression, scope: Scope) -> Node:
         while isinstance(node, exp.Paren):
             node = node.this
-        if isinstance(node, exp.Array):
+        if isinstance(node, exp.Array) and not isinstance(node.expressions[0], exp.Comprehension):
             return self._array_of_columns(node, scope)
         if is_row(node):
             return self._row_vector(node, scope)

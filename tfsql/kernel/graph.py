@@ -128,7 +128,7 @@ def _node_text(node: Node, names: dict[Any, str]) -> str:
         return names[node]
     assert isinstance(node, Constant)
     if node.value.size <= 9:
-        return f"{np.array2string(node.value, separator=',', threshold=9).replace(chr(10), '')} {node.type}"
+        return f"{str(node.value.tolist()).replace(' ', '')} {node.type}"
     return f"#{_digest(node.value)} {node.type}"
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tfsql.registry.opdef import NO_DEFAULT, Argument, Attribute, OperatorSpec, operator_spec, wrapped_names
-from tfsql.registry.policy import EXPOSED, REFUSED, TRUSTED, Verdict, returns_bytes, verdict
+from tfsql.registry.startup import start_tensorflow
+
+start_tensorflow()
+
+from tfsql.registry.opdef import NO_DEFAULT, Argument, Attribute, OperatorSpec, operator_spec, wrapped_names  # noqa: E402
+from tfsql.registry.policy import EXPOSED, REFUSED, TRUSTED, Verdict, returns_bytes, verdict  # noqa: E402
 
 __all__ = [
     "EXPOSED",

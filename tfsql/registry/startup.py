@@ -1,0 +1,38 @@
+"""Imports TensorFlow without its start-up chatter on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Sends what native code writes to file descriptor 2 nowhere: TensorFlow 2.21 has no setting for all of it."""
+    try:
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    except OSError:
+        yield
+        return
+    sys.stderr.flush()
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and starts its runtime; a log level that the user has set is left alone."""
+    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    with _quiet_stderr():
+        import tensorflow as tf
+
+        tf.constant(0)
