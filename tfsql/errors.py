@@ -37,9 +37,7 @@ class TfsqlError(Exception):
     exit_code = 1
     http_status = 400
 
-    def __init__(
-        self, message: str, *, hint: str | None = None, span: Span | None = None, argument: str | None = None
-    ):
+    def __init__(self, message: str, *, hint: str | None = None, span: Span | None = None, argument: str | None = None):
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -23,7 +23,8 @@ _RULES = {
 def kernel_text(kernel: Kernel, *, is_analyze: bool = False) -> str:
     """The kernel as EXPLAIN shows it; with ``is_analyze`` what it has done, too."""
     program = kernel.program
-    lines = [f"{kernel.name}({', '.join(f'{leaf.sql}: {leaf.type}' for leaf in program.leaves)}) -> {describe_result(kernel)}"]
+    inputs = ", ".join(f"{leaf.sql}: {leaf.type}" for leaf in program.leaves)
+    lines = [f"{kernel.name}({inputs}) -> {describe_result(kernel)}"]
     rules = kernel.rules()
     for call, text in zip(program.calls, program.lines(), strict=True):
         lines.append(f"  {text} -> {_outputs(call)}")

@@ -44,7 +44,12 @@ def _fields(kind: SqlType) -> tuple[tuple[str, SqlType], ...]:
 def _paths(sql: str, kind: SqlType, prefix: str, depth: int) -> str:
     if isinstance(kind, Struct):
         parts = [
-            _paths(f"{sql}.{quote(name)}", field, f"{prefix} || {_string(name)}" if prefix == "''" else f"{prefix} || '.' || {_string(name)}", depth)
+            _paths(
+                f"{sql}.{quote(name)}",
+                field,
+                f"{prefix} || {_string(name)}" if prefix == "''" else f"{prefix} || '.' || {_string(name)}",
+                depth,
+            )
             for name, field in kind.fields
         ]
         return _joined(parts)
@@ -91,7 +96,9 @@ def _common_scalar(kinds: list[SqlType]) -> str:
     integers = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
     if names <= integers:
         return "BIGINT"
-    is_numeric = all(name in integers | {"FLOAT", "DOUBLE", "UBIGINT", "HUGEINT"} or name.startswith("DECIMAL") for name in names)
+    is_numeric = all(
+        name in integers | {"FLOAT", "DOUBLE", "UBIGINT", "HUGEINT"} or name.startswith("DECIMAL") for name in names
+    )
     return "DOUBLE" if is_numeric else "VARCHAR"
 
 

@@ -90,7 +90,10 @@ class Inference:
     def _interned(self, item: ListOrNode) -> ListOrNode:
         """``item`` with equal constants made one, so that equal calls are found."""
         if isinstance(item, tuple):
-            return tuple(self._interned(node) for node in item)  # type: ignore[misc]
+            return tuple(self._interned_node(node) for node in item)
+        return self._interned_node(item)
+
+    def _interned_node(self, item: Node) -> Node:
         if not isinstance(item, Constant) or item.is_argument:
             return item
         content = repr(item.value.tolist()) if item.value.dtype == object else item.value.tobytes()
@@ -116,7 +119,9 @@ class Inference:
                 raise TypeMismatchError(message, hint=error.hint, argument=name) from error
         missing = [attr.name for attr in spec.attributes if attr.is_required and attr.name not in values]
         if missing:
-            raise BindError(f'{spec.sql_name}: missing attribute "{missing[0]}". {_describe_attribute(spec, missing[0])}')
+            raise BindError(
+                f'{spec.sql_name}: missing attribute "{missing[0]}". {_describe_attribute(spec, missing[0])}'
+            )
         return values
 
     # -- dtypes ----------------------------------------------------------------------------------------------------
@@ -185,9 +190,7 @@ class Inference:
 
     # -- shapes ----------------------------------------------------------------------------------------------------
 
-    def _build(
-        self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: tuple[tuple[str, Any], ...]
-    ) -> Call:
+    def _build(self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: tuple[tuple[str, Any], ...]) -> Call:
         """The call, built in the graph, with its outputs' names and types."""
         if not spec.outputs:
             raise TypeMismatchError(f"{spec.sql_name} returns no value, so it cannot be a column")
@@ -214,12 +217,10 @@ class Inference:
             result = self._results[node.call][node.index]
             return result if node.item is None else result[node.item]
         if node not in self._symbols:
-            is_known = isinstance(node, Constant) and not node.is_argument
-            self._symbols[node] = (
-                tf.constant(node.value, node.type.dtype)
-                if is_known
-                else tf.compat.v1.placeholder(node.type.dtype, node.type.shape)
-            )
+            if isinstance(node, Constant) and not node.is_argument:
+                self._symbols[node] = tf.constant(node.value, node.type.dtype)
+            else:
+                self._symbols[node] = tf.compat.v1.placeholder(node.type.dtype, node.type.shape)
         return self._symbols[node]
 
 
@@ -268,7 +269,9 @@ def _choose_dtype(spec: OperatorSpec, attr_name: str, nodes: list[tuple[str, Nod
     weak = {node.weak for _, node in nodes if isinstance(node, Constant) and node.weak}
     if not nodes:
         if attribute.default is NO_DEFAULT:
-            raise BindError(f'{spec.sql_name}: missing attribute "{attribute.name}": there is no input to infer it from')
+            raise BindError(
+                f'{spec.sql_name}: missing attribute "{attribute.name}": there is no input to infer it from'
+            )
         return str(attribute.default)
     if not strong:
         return _choose_weak(spec, attribute, "decimal" if "decimal" in weak else "int")
@@ -277,7 +280,8 @@ def _choose_dtype(spec: OperatorSpec, attr_name: str, nodes: list[tuple[str, Nod
         joined = promote(dtype, node.type.dtype)
         if joined is None:
             raise TypeMismatchError(
-                f"{spec.sql_name}: {strong[0][0]} is {strong[0][1].type} but {name} is {node.type}; they must have one type",
+                f"{spec.sql_name}: {strong[0][0]} is {strong[0][1].type} but {name} is {node.type}; "
+                "they must have one type",
                 argument=name,
             )
         dtype = joined
@@ -409,7 +413,8 @@ def _shape_error(spec: OperatorSpec, inputs: Sequence[ListOrNode], error: Except
         if len(fitting) == 1:
             name, item = fitting[0]
             return ShapeError(
-                f"{spec.sql_name}: {name} must have rank {ranks.group(1)} but is {item.type}, which has rank {ranks.group(2)}",  # type: ignore[union-attr]
+                f"{spec.sql_name}: {name} must have rank {ranks.group(1)} but is {item.type}, "
+                f"which has rank {ranks.group(2)}",
                 hint="reshape(x, [...]) changes the rank" + _example_of_rank(ranks.group(1)),
                 argument=name,
             )

@@ -17,6 +17,7 @@ from tfsql.types import Array, SqlType, Struct
 
 SCHEMA_KEY = "ARROW:schema"
 
+
 def encode_schema(columns: Columns) -> str | None:
     """The metadata value for these columns; None if no column is an ARRAY or one has a type without an Arrow type."""
     if not any(_has_array(kind) for _, kind in columns):

@@ -122,7 +122,12 @@ class Relation:
         table = self._nested_table()
         for index, (_, kind) in enumerate(self._shape()):
             tensor = tensor_type(kind)
-            if tensor is not None and tensor.shape and tensor.is_fixed and tensor.dtype not in ("string", "bool", *COMPLEX_PART):
+            if (
+                tensor is not None
+                and tensor.shape
+                and tensor.is_fixed
+                and tensor.dtype not in ("string", "bool", *COMPLEX_PART)
+            ):
                 column = _fixed_shape_column(table.column(index), tensor)
                 table = table.set_column(index, table.column_names[index], column)
         return table
@@ -137,7 +142,11 @@ class Relation:
             tensor = tensor_type(kind)
             columns[name] = _cells(column, tensor) if tensor is not None and tensor.shape else column.to_pandas()
         frame = pd.DataFrame(columns)
-        return frame if list(frame.columns) == self.columns else pd.concat([pd.Series(c, name=n) for n, c in columns.items()], axis=1)
+        return (
+            frame
+            if list(frame.columns) == self.columns
+            else pd.concat([pd.Series(c, name=n) for n, c in columns.items()], axis=1)
+        )
 
     def numpy(self) -> dict[str, np.ndarray]:
         """Column name → array ``[rows, *shape]``; an object array of arrays where shapes differ; NULL rows masked."""
@@ -221,6 +230,8 @@ class TableResult:
     def fetchall(self) -> Rows:
         return self.fetchmany(self._table.num_rows)
 
+    def rows_of_change(self) -> pa.Table:
+        return self._table
 
 
 def _python_values(column: pa.ChunkedArray) -> list[Any]:

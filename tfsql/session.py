@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from tfsql import catalog, parquet
 from tfsql.backends.duckdb import DuckDBBackend
@@ -436,14 +436,14 @@ def _numbered(statement: Statement) -> Statement:
     numbers = itertools.count(1)
     for token in statement.tokens:
         if token.token_type == TokenType.PLACEHOLDER and token.text == "?":
-            place = (token.line, token.col, token.start, token.end, [])
-            tokens += [
-                Token(TokenType.PARAMETER, "$", *place),
-                Token(TokenType.NUMBER, str(next(numbers)), *place),
-            ]
+            tokens += [_like(token, TokenType.PARAMETER, "$"), _like(token, TokenType.NUMBER, str(next(numbers)))]
         else:
             tokens.append(token)
     return statement.with_tokens(tokens)
+
+
+def _like(token: Token, kind: TokenType, text: str) -> Token:
+    return Token(kind, text, token.line, token.col, token.start, token.end, [])
 
 
 @atexit.register

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from tfsql.errors import ParseError, Span, TfsqlError
 
@@ -75,7 +75,8 @@ class Source:
     def restore(self, short_sql: str) -> str:
         """``short_sql`` with the text of every lifted literal back in its place."""
         for index, literal in enumerate(self.literals):
-            short_sql = re.sub(rf"\${PLACEHOLDER_PREFIX}{index}\b", lambda _, t=literal.text: t, short_sql)
+            pieces = re.split(rf"\${PLACEHOLDER_PREFIX}{index}\b", short_sql)
+            short_sql = literal.text.join(pieces)
         return short_sql
 
 

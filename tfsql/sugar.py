@@ -13,7 +13,7 @@ it came from, so that errors point at what the user wrote.
 
 from __future__ import annotations
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from tfsql.errors import ParseError
 from tfsql.source import DIALECT, Statement
@@ -124,9 +124,9 @@ def _ends_expression(tokens: list[Token], index: int) -> bool:
         return False
     before = tokens[index - 1]
     ends = {TokenType.IDENTIFIER, TokenType.VAR, TokenType.NUMBER, TokenType.STRING, TokenType.STAR, TokenType.END}
-    return before.token_type in ends | _CLOSING or before.text[:1].isalnum() and before.token_type not in {
+    return before.token_type in ends | _CLOSING or (before.text[:1].isalnum() and before.token_type not in {
         TokenType.SELECT, TokenType.ALIAS, TokenType.FROM, TokenType.WHERE, TokenType.AND, TokenType.OR, TokenType.TABLE
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def _select_before(tokens: list[Token], index: int) -> int | None:

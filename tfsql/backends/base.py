@@ -15,7 +15,6 @@ Columns = list[tuple[str, SqlType]]
 class EngineResult(Protocol):
     """The rows of a statement that has run; each method returns what is left of them."""
 
-
     def fetchone(self) -> tuple[Any, ...] | None: ...
 
     def fetchmany(self, size: int) -> list[tuple[Any, ...]]: ...

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from tfsql.backends.base import Columns
 from tfsql.errors import (
@@ -128,8 +129,8 @@ class DuckDBBackend:
                 _with_parameters(function, len(arguments)),
                 [duckdb.sqltype(str(argument)) for argument in arguments],
                 duckdb.sqltype(str(result)),
-                type="arrow",
-                null_handling="special",
+                type=PythonUDFType.ARROW,
+                null_handling=FunctionNullHandling.SPECIAL,
                 side_effects=is_volatile,
             )
 
@@ -201,7 +202,7 @@ class DuckDBResult:
 
     def _fetched(self, size: int) -> list[tuple[Any, ...]]:
         try:
-            return self._connection.fetchmany(size)  # type: ignore[no-any-return]
+            return self._connection.fetchmany(size)
         except duckdb.Error:
             self._kept = []  # the result is gone with its error
             raise

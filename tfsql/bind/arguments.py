@@ -20,19 +20,19 @@ class Arguments:
       attributes: by the name that the user wrote.
     """
 
-    inputs: dict[int, exp.Expression] = field(default_factory=dict)
-    attributes: dict[str, exp.Expression] = field(default_factory=dict)
+    inputs: dict[int, exp.Expr] = field(default_factory=dict)
+    attributes: dict[str, exp.Expr] = field(default_factory=dict)
 
 
 class ArgumentError(BindError):
     """The arguments do not fit the operator; ``node`` is the one at fault, None for the call itself."""
 
-    def __init__(self, message: str, node: exp.Expression | None, *, hint: str | None = None):
+    def __init__(self, message: str, node: exp.Expr | None, *, hint: str | None = None):
         super().__init__(message, hint=hint)
         self.node = node
 
 
-def match_arguments(spec: OperatorSpec, written: list[exp.Expression]) -> Arguments:
+def match_arguments(spec: OperatorSpec, written: list[exp.Expr]) -> Arguments:
     """Sorts the arguments of a call: by position in OpDef order, by ``:=``, by a row of inputs, a row of attributes.
 
     Raises:
@@ -71,7 +71,7 @@ def _is_attribute_row(spec: OperatorSpec, node: exp.Struct, index: int, position
     return index == count - 1 and not (is_complex and position < len(spec.inputs))
 
 
-def _add_named(spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expression) -> None:
+def _add_named(spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expr) -> None:
     index = spec.input_index(name)
     if index is None:
         _add_attribute(spec, arguments, name, value, value)
@@ -81,9 +81,7 @@ def _add_named(spec: OperatorSpec, arguments: Arguments, name: str, value: exp.E
     arguments.inputs[index] = value
 
 
-def _add_attribute(
-    spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expression, node: exp.Expression
-) -> None:
+def _add_attribute(spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expr, node: exp.Expr) -> None:
     if spec.attribute(name) is None:
         inputs = [argument.name for argument in spec.inputs]
         attributes = [attribute.name for attribute in spec.attributes]
@@ -98,7 +96,7 @@ def _add_attribute(
     arguments.attributes[name] = value
 
 
-def _too_many(spec: OperatorSpec, node: exp.Expression) -> ArgumentError:
+def _too_many(spec: OperatorSpec, node: exp.Expr) -> ArgumentError:
     names = ", ".join(argument.name for argument in spec.inputs) or "none"
     return ArgumentError(
         f"{spec.sql_name} takes {len(spec.inputs)} input{'s' * (len(spec.inputs) != 1)}. Inputs are: {names}",

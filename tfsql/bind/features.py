@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
+from tfsql.bind.forms import is_operator_name
+from tfsql.bind.helpers import HELPERS
 from tfsql.bind.tables import TABLE_FUNCTION_NAMES
-from tfsql.bind.tensors import HELPERS, is_operator_name
 from tfsql.source import Statement
 
 _FUNCTIONS = frozenset(HELPERS) | TABLE_FUNCTION_NAMES | {"rowname", "rowhash"}
@@ -65,9 +66,7 @@ def _view_body(tokens: tuple[Token, ...]) -> int | None:
 
 
 def _reads(tokens: tuple[Token, ...], names: frozenset[str]) -> bool:
-    return bool(names) and any(
-        token.text.lower() in names and token.token_type != TokenType.STRING for token in tokens
-    )
+    return bool(names) and any(token.text.lower() in names and token.token_type != TokenType.STRING for token in tokens)
 
 
 def _is_call(tokens: tuple[Token, ...], index: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,15 @@ _FOLDED = (
 )  # fmt: skip
 
 
-class NotConstant(Exception):
+class NotConstantError(Exception):
     """The expression depends on a column or a function."""
 
 
-def python_value(node: exp.Expression, evaluate: Callable[[exp.Expression], Any]) -> Any:
+def python_value(node: exp.Expr, evaluate: Callable[[exp.Expr], Any]) -> Any:
     """The value of a constant expression as a Python number, string, bool, None, list or dict.
 
     Args:
-      evaluate: computes a constant expression that is no literal, or raises NotConstant.
+      evaluate: computes a constant expression that is no literal, or raises NotConstantError.
     """
     if isinstance(node, exp.Literal):
         return node.this if node.is_string else _number(node.this)
@@ -52,12 +53,12 @@ def _number(text: str) -> int | float:
     return int(text) if text.isdigit() else float(text)
 
 
-def field_name(pair: exp.Expression) -> str:
+def field_name(pair: exp.Expr) -> str:
     """The name of one ``name: value`` of a row."""
-    return str(pair.this.name if isinstance(pair.this, exp.Expression) else pair.this)
+    return str(pair.this.name if isinstance(pair.this, exp.Expr) else pair.this)
 
 
-def is_foldable(node: exp.Expression) -> bool:
+def is_foldable(node: exp.Expr) -> bool:
     """Whether the expression is made of literals, arithmetic, arrays and casts alone."""
     return all(isinstance(part, _FOLDED) for part in node.walk())
 
@@ -115,3 +116,10 @@ def from_array(array: np.ndarray, *, is_weak: bool = False, is_bytes: bool = Fal
         weak = "decimal" if array.dtype.kind == "f" else "int"
     tensor = TensorType(dtype, array.shape, is_bytes)
     return Constant(array, tensor, weak, is_argument=array.size >= ARGUMENT_SIZE)
+
+
+def plain_numbers(value: Any) -> Any:
+    """A value from the engine with decimals as floats and tuples as lists."""
+    if isinstance(value, list | tuple):
+        return [plain_numbers(item) for item in value]
+    return float(value) if isinstance(value, Decimal) else value

@@ -47,7 +47,7 @@ def _own_calls(select: exp.Select) -> list[exp.Anonymous]:
         part = stack.pop()
         if isinstance(part, list):
             stack += part
-        elif isinstance(part, exp.Expression) and not isinstance(part, exp.Query):
+        elif isinstance(part, exp.Expr) and not isinstance(part, exp.Query):
             if isinstance(part, exp.Anonymous) and not part.expressions:
                 found.append(part)
             stack += part.args.values()
@@ -69,7 +69,7 @@ def _name(binder: StatementBinder, select: exp.Select) -> str:
     return names[0] if len(names) == 1 else " || '-' || ".join(f"'[' || {name} || ']'" for name in names)
 
 
-def _sources(select: exp.Select) -> list[tuple[exp.Expression, exp.Expression]]:
+def _sources(select: exp.Select) -> list[tuple[exp.Expr, exp.Expr]]:
     from_clause = select.args.get("from_")
     if from_clause is None:
         return []
@@ -78,7 +78,7 @@ def _sources(select: exp.Select) -> list[tuple[exp.Expression, exp.Expression]]:
     return [(holder, holder.this) for holder in holders]
 
 
-def _source_name(binder: StatementBinder, holder: exp.Expression, item: exp.Expression) -> str:
+def _source_name(binder: StatementBinder, holder: exp.Expr, item: exp.Expr) -> str:
     alias = item.alias_or_name
     columns = [name for name, _ in binder.prober.describe(f"{binder.scope()._with}SELECT * FROM {_bare(binder, item)}")]
     if ROW_NAME in columns or HIDDEN_ROW_NAME in columns:
@@ -97,13 +97,15 @@ def _source_name(binder: StatementBinder, holder: exp.Expression, item: exp.Expr
     else:
         numbered = f"(SELECT (row_number() OVER () - 1)::VARCHAR AS {HIDDEN_ROW_NAME}, * FROM {_bare(binder, item)})"
         joins = item.args.get("joins")
-        wrapped = exp.Table(this=exp.Var(this=numbered), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+        wrapped = exp.Table(
+            this=exp.Var(this=numbered), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))
+        )
         wrapped.set("joins", joins)
         holder.set("this", wrapped)
     return f"{quote(alias)}.{HIDDEN_ROW_NAME}"
 
 
-def _bare(binder: StatementBinder, item: exp.Expression) -> str:
+def _bare(binder: StatementBinder, item: exp.Expr) -> str:
     """A FROM item without the joins that hang on it."""
     alone = item.copy()
     alone.set("joins", None)
@@ -116,7 +118,7 @@ def _keeps_rows(select: exp.Select) -> bool:
     return not select.args.get("distinct") and (not has_aggregate or select.args.get("group") is not None)
 
 
-def _is_table_star(item: exp.Expression) -> bool:
+def _is_table_star(item: exp.Expr) -> bool:
     return isinstance(item, exp.Column) and isinstance(item.this, exp.Star)
 
 
@@ -139,4 +141,4 @@ def _refresh(binder: StatementBinder, select: exp.Select, scope: Scope) -> None:
     if from_clause is None:
         return
     joins = [*(from_clause.this.args.get("joins") or []), *(select.args.get("joins") or [])]
-    scope.sources = [_bare(binder, from_clause.this), *(binder._join_text(join) for join in joins)]
+    scope.sources = [_bare(binder, from_clause.this), *(binder.sources.join_text(join) for join in joins)]

@@ -94,7 +94,7 @@ class Scope:
         return [(name, kind) for name, kind in described if name not in (ROW_NAME, HIDDEN_ROW_NAME)]
 
     def probe(self, sqls: Sequence[str]) -> str | None:
-        """A query of ``sqls`` and of whether WHERE passes, row by row in table order; None where that has no meaning."""
+        """A query of ``sqls`` and of whether WHERE passes, in table order; None where that has no meaning."""
         if not self.sources or self.group or self.parent is not None:
             return None
         return f"{self._with}SELECT {', '.join(sqls)}, {self.where or 'true'} {self.from_clause}"
@@ -141,5 +141,3 @@ def _substituted(sql: str, aliases: Mapping[str, str]) -> str:
             break
         sql = replaced
     return sql
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -15,18 +15,11 @@ from sqlglot.errors import SqlglotError
 from tfsql import parquet, sugar
 from tfsql.backends.base import Backend
 from tfsql.bind import row_names
+from tfsql.bind.forms import OPERATOR_PREFIX, has_star, is_operator_name, is_row, row_elements
 from tfsql.bind.literals import from_array, weak_constant
 from tfsql.bind.scope import Prober, Scope
-from tfsql.bind.tables import table_function
-from tfsql.bind.tensors import (
-    OPERATOR_PREFIX,
-    TensorBinder,
-    function_name,
-    has_star,
-    is_operator_name,
-    is_row,
-    row_elements,
-)
+from tfsql.bind.sources import SourceBinder, is_parquet
+from tfsql.bind.tensors import TensorBinder
 from tfsql.errors import BindError, ParseError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
 from tfsql.source import DIALECT, PLACEHOLDER_PREFIX, Statement
 from tfsql.split import KernelCache, kernel_call
@@ -38,6 +31,7 @@ if TYPE_CHECKING:
     from tfsql.kernel import Kernel
     from tfsql.registry import OperatorSpec
 
+MAX_VIEW_DEPTH = 32
 _OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.Columns, exp.Var, exp.Placeholder)
 
 
@@ -110,7 +104,7 @@ class Environment:
     trust: bool = False
 
 
-def parse(statement: Statement) -> exp.Expression:
+def parse(statement: Statement) -> exp.Expr:
     """The syntax tree of a desugared statement.
 
     Raises:
@@ -151,38 +145,37 @@ class StatementBinder:
       depth: how many views this text is inside of.
     """
 
-    def __init__(
-        self, statement: Statement, environment: Environment, *, is_desugared: bool = False, depth: int = 0
-    ):
+    def __init__(self, statement: Statement, environment: Environment, *, is_desugared: bool = False, depth: int = 0):
         self.source = statement.source
         self.environment = environment
         self._statement = statement
-        self._depth = depth
-        self._kept: list[exp.Expression] = []
-        self._ctes: list[tuple[str, str]] = []
+        self.depth = depth
+        self._kept: list[exp.Expr] = []
+        self.ctes: list[tuple[str, str]] = []
         self._is_recursive = False
         self.is_changed = is_desugared
         self.uses: list[KernelUse] = []
         self.spreads: list[SpreadColumn] = []
         self._pending_spreads: dict[int, list[str]] = {}
         self.tensors = TensorBinder(self)
+        self.sources = SourceBinder(self)
         parameters = {name: engine_value(value) for name, value in environment.parameters.items()}
         self.prober = Prober(environment.backend, parameters, self.source.restore)
 
-    # -- services for the other modules of this package ----------------------------------------------------------------
+    # -- services for the other modules of this package --------------------------------------------------------------
 
-    def sql(self, node: exp.Expression) -> str:
+    def sql(self, node: exp.Expr) -> str:
         """The DuckDB text of a node, with function names as they were written."""
         return node.sql("duckdb", normalize_functions=False, comments=False)
 
     def evaluate(self, sql: str) -> Any:
         return self.environment.backend.evaluate(self.source.restore(sql))
 
-    def keep(self, node: exp.Expression) -> None:
+    def keep(self, node: exp.Expr) -> None:
         """Keeps a node alive, so that its ``id`` stays its own."""
         self._kept.append(node)
 
-    def span(self, node: exp.Expression) -> Span | None:
+    def span(self, node: exp.Expr) -> Span | None:
         """Where a node stands in the user's text: an operator by its name, anything else from first to last token."""
         metas = [node.meta] if "start" in node.meta else [part.meta for part in node.walk() if "start" in part.meta]
         if not metas:
@@ -190,7 +183,7 @@ class StatementBinder:
         return self._statement.span(min(m["start"] for m in metas), max(m["end"] for m in metas) + 1)
 
     @contextlib.contextmanager
-    def located(self, node: exp.Expression) -> Iterator[None]:
+    def located(self, node: exp.Expr) -> Iterator[None]:
         """Errors that leave this block without a position get the node's."""
         try:
             yield
@@ -249,9 +242,9 @@ class StatementBinder:
         self.is_changed = True
         return self.environment.register_table(table)
 
-    # -- statements ----------------------------------------------------------------------------------------------------
+    # -- statements --------------------------------------------------------------------------------------------------
 
-    def statement(self, tree: exp.Expression) -> None:
+    def statement(self, tree: exp.Expr) -> None:
         """Binds any statement in place.
 
         Raises:
@@ -269,25 +262,28 @@ class StatementBinder:
             self.query(tree.this)
         self._refuse_unbound(tree)
 
-    def _of_query(self, tree: exp.Expression) -> None:
+    def _of_query(self, tree: exp.Expr) -> None:
         """CREATE TABLE AS and INSERT: the query inside them."""
         body = tree.args.get("expression")
         if isinstance(body, exp.Query | exp.Values):
             self.query(body)
 
-    def _change(self, tree: exp.Expression) -> None:
+    def _change(self, tree: exp.Expr) -> None:
         """UPDATE and DELETE: expressions over the table itself and the tables of FROM or USING."""
         scope = self.scope()
         scope.sources.append(self.sql(tree.this))
         from_clause = tree.args.get("from_")
         using = tree.args.get("using") or []
-        for item in [*([from_clause.this] if from_clause is not None else []), *(using if isinstance(using, list) else [])]:
-            item.replace(self.source_item(item, scope))
+        for item in [
+            *([from_clause.this] if from_clause is not None else []),
+            *(using if isinstance(using, list) else []),
+        ]:
+            item.replace(self.sources.item(item, scope))
             scope.sources.append(f", {self.sql(item)}")
         for assignment in tree.expressions:
             assignment.set("expression", self.expression(assignment.expression, scope))
         if tree.args.get("where") is not None:
-            self._children(tree.args["where"], scope)
+            self.children(tree.args["where"], scope)
 
     def _copy(self, tree: exp.Copy) -> None:
         """COPY: its query, and for Parquet the shapes of its ARRAY columns in the file's metadata."""
@@ -298,7 +294,7 @@ class StatementBinder:
         files = [item.name for item in tree.args.get("files") or []]
         params = {str(p.this.name).upper(): p for p in tree.args.get("params") or []}
         named = params["FORMAT"].expression.name.lower() if "FORMAT" in params else ""
-        is_parquet = named == "parquet" or (not named and any(_is_parquet(name) for name in files))
+        is_parquet = named == "parquet" or (not named and any(is_parquet(name) for name in files))
         is_export = bool(tree.args.get("kind")) is False
         if not (is_parquet and is_export) or "KV_METADATA" in params:
             return
@@ -309,19 +305,28 @@ class StatementBinder:
             metadata = exp.Var(this=f"{{'{parquet.SCHEMA_KEY}': '{schema}'}}")
             tree.append("params", exp.CopyParameter(this=exp.Var(this="KV_METADATA"), expression=metadata))
 
-    def _refuse_unbound(self, tree: exp.Expression) -> None:
+    def _refuse_unbound(self, tree: exp.Expr) -> None:
         for call in tree.find_all(exp.Anonymous):
             if is_operator_name(str(call.this)):
                 with self.located(call):
                     self.operator(str(call.this))
                     raise UnsupportedError(f"{call.this} cannot stand in this place of a {tree.key.upper()} statement")
 
-    # -- queries -------------------------------------------------------------------------------------------------------
+    def inlined_view(self, name: str, definition: str) -> str:
+        """The query of a view that holds tensor operators, bound as if it stood here."""
+        if self.depth > MAX_VIEW_DEPTH:
+            raise BindError(f"View {name} refers to itself")
+        views = {key: text for key, text in self.environment.views.items() if key != name.lower()}
+        bound = bind_text(definition, replace(self.environment, views=views, parameters={}), self.depth + 1)
+        self.uses += bound.uses
+        return bound.sql
 
-    def query(self, node: exp.Expression, parent: Scope | None = None) -> None:
+    # -- queries -----------------------------------------------------------------------------------------------------
+
+    def query(self, node: exp.Expr, parent: Scope | None = None) -> None:
         """Binds a query in place: CTEs, then FROM, then the expressions."""
         with_clause = node.args.get("with_")
-        count = len(self._ctes)
+        count = len(self.ctes)
         if with_clause is not None:
             for cte in with_clause.expressions:
                 self._cte(cte, is_recursive=bool(with_clause.args.get("recursive")))
@@ -335,15 +340,15 @@ class StatementBinder:
                 self._select(node, parent)
                 self._unnest_spreads(node)
             elif isinstance(node, exp.Table):
-                node.replace(self.source_item(node, self.scope(parent)))
+                node.replace(self.sources.item(node, self.scope(parent)))
             else:
-                self._children(node, self.scope(parent))
+                self.children(node, self.scope(parent))
         finally:
-            del self._ctes[count:]
+            del self.ctes[count:]
 
     def scope(self, parent: Scope | None = None) -> Scope:
         """A new scope inside the CTEs that are visible here."""
-        ctes = ", ".join(f"{name} AS ({sql})" for name, sql in self._ctes)
+        ctes = ", ".join(f"{name} AS ({sql})" for name, sql in self.ctes)
         lead = "WITH RECURSIVE" if self._is_recursive else "WITH"
         return Scope(self.prober, f"{lead} {ctes} " if ctes else "", parent)
 
@@ -353,35 +358,35 @@ class StatementBinder:
         body = cte.this
         if is_recursive and isinstance(body, exp.SetOperation):
             self.query(body.left)
-            self._ctes.append((name, self.sql(body.left)))
+            self.ctes.append((name, self.sql(body.left)))
             self.query(body.right)
-            self._ctes.pop()
+            self.ctes.pop()
         else:
             self.query(body)
-        self._ctes.append((name, self.sql(body)))
+        self.ctes.append((name, self.sql(body)))
 
     def _select(self, node: exp.Select, parent: Scope | None) -> None:
         scope = self.scope(parent)
         from_clause = node.args.get("from_")
         if from_clause is not None:
-            self._source(from_clause, "this", scope, lead="")
+            self.sources.add(from_clause, "this", scope, lead="")
         for join in node.args.get("joins") or []:
-            self._join(join, scope)
+            self.sources.join(join, scope)
         for lateral in node.args.get("laterals") or []:
-            self._join(lateral, scope)
+            self.sources.join(lateral, scope)
         self._name_columns(node)
         row_names.resolve(self, node, scope)
         self._prefetch(node, scope)
         group = node.args.get("group")
         if group is not None:
-            self._children(group, scope)
+            self.children(group, scope)
             scope.group = self.sql(group)
         self._select_list(node, scope)
         for key in ("distinct", "where", "having", "qualify", "windows", "order", "limit", "offset"):
             part = node.args.get(key)
             for item in part if isinstance(part, list) else [part]:
                 if item is not None:
-                    self._children(item, scope)
+                    self.children(item, scope)
                     if key == "where":
                         scope.where = self.sql(item.this)
 
@@ -391,7 +396,7 @@ class StatementBinder:
             if not isinstance(item, exp.Alias | exp.Star | exp.Column | exp.Columns) and _is_touched(item):
                 item.replace(exp.alias_(item.copy(), self._written(item), quoted=True))
 
-    def _written(self, item: exp.Expression) -> str:
+    def _written(self, item: exp.Expr) -> str:
         """What the user wrote for a select item, on one line, lifted literals as ``[...]``."""
         metas = [part.meta for part in item.walk() if "start" in part.meta]
         text = sugar.item_text(self._statement, min(m["start"] for m in metas)) if metas else self.sql(item)
@@ -402,126 +407,14 @@ class StatementBinder:
         if scope.sources:
             parts = [part for key, part in node.args.items() if key not in ("from_", "joins", "laterals", "with_")]
             nodes = [item for part in parts for item in (part if isinstance(part, list) else [part])]
-            columns = [c for item in nodes if isinstance(item, exp.Expression) for c in item.find_all(exp.Column)]
+            columns = [c for item in nodes if isinstance(item, exp.Expr) for c in item.find_all(exp.Column)]
             scope.prefetch([self.sql(c) for c in columns[:500] if not isinstance(c.this, exp.Star)])
 
-    # -- FROM ----------------------------------------------------------------------------------------------------------
-
-    def _source(self, holder: exp.Expression, key: str, scope: Scope, lead: str) -> None:
-        item = holder.args[key]
-        nested = item.args.get("joins") or [] if isinstance(item, exp.Table | exp.Subquery) else []
-        item.set("joins", None)
-        holder.set(key, self.source_item(item, scope))
-        scope.sources.append(f"{lead}{self.sql(holder.args[key])}")
-        for join in nested:
-            self._join(join, scope)
-        if nested:
-            holder.args[key].set("joins", nested)
-
-    def _join(self, join: exp.Expression, scope: Scope) -> None:
-        if not isinstance(join, exp.Join):
-            join.replace(self.source_item(join, scope))
-            scope.sources.append(f", {self.sql(join)}")
-            return
-        if not isinstance(join.this, exp.Subquery | exp.Table | exp.Lateral | exp.Unnest | exp.Values):
-            self._children(join, scope)
-        else:
-            join.set("this", self.source_item(join.this, scope))
-        condition = join.args.get("on")
-        if condition is None:
-            scope.sources.append(self._join_text(join))
-            return
-        join.set("on", exp.true())
-        scope.sources.append(self._join_text(join))
-        join.set("on", self.expression(condition, scope))
-        scope.sources[-1] = self._join_text(join)
-
-    def _join_text(self, join: exp.Join) -> str:
-        text = self.sql(join).strip()
-        return text if text.startswith(",") or "JOIN" in text.split("(")[0].upper() else f", {text}"
-
-    def source_item(self, node: exp.Expression, scope: Scope) -> exp.Expression:
-        """A FROM item with its tensor calls, tfsql's own table functions, views and variables resolved."""
-        if isinstance(node, exp.Subquery):
-            self.query(node, None)
-            return node
-        if isinstance(node, exp.Lateral):
-            if isinstance(node.this, exp.Subquery | exp.Select):
-                self.query(node.this, scope)
-            else:
-                self._children(node, scope)
-            return node
-        if not isinstance(node, exp.Table):
-            self._children(node, scope)
-            return node
-        with self.located(node):
-            if isinstance(node.this, exp.Func):
-                return self._table_function(node, scope)
-            return self._named_table(node)
-
-    def _table_function(self, node: exp.Table, scope: Scope) -> exp.Expression:
-        name = function_name(node.this)
-        made = table_function(self, node.this, name, scope)
-        if made is not None:
-            self.is_changed = True
-            return self._replaced(node, made, default_alias=name)
-        if name in ("read_parquet", "parquet_scan") and node.this.expressions + [node.this.this]:
-            paths = [part for part in node.this.walk() if isinstance(part, exp.Literal) and part.is_string]
-            return self._with_file_types(node, str(paths[0].this) if paths else "", name)
-        self._children(node.this, scope)
-        return node
-
-    def _named_table(self, node: exp.Table) -> exp.Expression:
-        name = node.name
-        is_plain = not node.args.get("db")
-        if is_plain and name.lower() in (cte.split("(")[0].strip().strip('"').lower() for cte, _ in self._ctes):
-            return node
-        view = self.environment.views.get(name.lower())
-        if view is not None:
-            return self._replaced(node, f"({self._bound_view(name, view)})", default_alias=name)
-        if not is_plain:
-            return node
-        variable = self.environment.variables(name)
-        if variable is not None:
-            self.is_changed = True
-            return self._replaced(node, quote(variable), default_alias=name)
-        return self._with_file_types(node, name, _stem(name)) if _is_parquet(name) else node
-
-    def _replaced(self, node: exp.Table, sql: str, default_alias: str) -> exp.Table:
-        """A table node whose text is ``sql``; alias, sampling and the rest stay."""
-        self.is_changed = True
-        made = node.copy()
-        made.set("this", exp.Var(this=sql))
-        made.set("db", None)
-        made.set("catalog", None)
-        if made.args.get("alias") is None:
-            made.set("alias", exp.TableAlias(this=exp.to_identifier(default_alias, quoted=True)))
-        return made
-
-    def _with_file_types(self, node: exp.Table, path: str, default_alias: str) -> exp.Expression:
-        """A Parquet scan whose list columns are ARRAYs again, as its metadata says: Parquet itself has only lists."""
-        types = self.environment.file_types(path)
-        if not types:
-            return node
-        casts = ", ".join(f"{quote(name)}::{kind} AS {quote(name)}" for name, kind in types.items())
-        scan = self.sql(node.this)
-        return self._replaced(node, f"(SELECT * REPLACE ({casts}) FROM {scan})", default_alias)
-
-    def _bound_view(self, name: str, definition: str) -> str:
-        if self._depth > 32:
-            raise BindError(f"View {name} refers to itself")
-        views = {key: text for key, text in self.environment.views.items() if key != name.lower()}
-        inner = Environment(**{**self.environment.__dict__, "views": views, "parameters": {}})
-        bound = bind_text(definition, inner, self._depth + 1)
-        self.uses += bound.uses
-        self.is_changed = True
-        return bound.sql
-
-    # -- the select list -------------------------------------------------------------------------------------------------
+    # -- the select list ---------------------------------------------------------------------------------------------
 
     def _select_list(self, node: exp.Select, scope: Scope) -> None:
-        is_outermost = node.parent is None and self._depth == 0
-        items: list[exp.Expression] = []
+        is_outermost = node.parent is None and self.depth == 0
+        items: list[exp.Expr] = []
         spreads: list[str] = []
         for item in node.expressions:
             with self.located(item):
@@ -549,9 +442,7 @@ class StatementBinder:
         node.set("expressions", outer)
         node.set("from_", exp.From(this=exp.Var(this=f"({self.sql(inner)}) AS tfsql_spread")))
 
-    def _select_item(
-        self, item: exp.Expression, scope: Scope, spreads: list[str], *, is_outermost: bool
-    ) -> list[exp.Expression]:
+    def _select_item(self, item: exp.Expr, scope: Scope, spreads: list[str], *, is_outermost: bool) -> list[exp.Expr]:
         if isinstance(item, exp.Alias) and item.alias == SPREAD:
             self.is_changed = True
             return self._spread(item.this, scope, spreads, is_outermost=is_outermost)
@@ -560,9 +451,7 @@ class StatementBinder:
             return [item]
         return [self.expression(item, scope)]
 
-    def _spread(
-        self, node: exp.Expression, scope: Scope, spreads: list[str], *, is_outermost: bool
-    ) -> list[exp.Expression]:
+    def _spread(self, node: exp.Expr, scope: Scope, spreads: list[str], *, is_outermost: bool) -> list[exp.Expr]:
         """``expr AS *``: a row by field name, a tensor by index path."""
         while isinstance(node, exp.Paren):
             node = node.this
@@ -600,7 +489,7 @@ class StatementBinder:
         assert isinstance(kind, Struct)
         return kind.fields
 
-    def row_columns(self, node: exp.Expression, scope: Scope) -> list[tuple[str, str]]:
+    def row_columns(self, node: exp.Expr, scope: Scope) -> list[tuple[str, str]]:
         """Name and SQL of each column of a row expression, stars laid out."""
         if not has_star(node):
             return [(name, self.sql(self.expression(element, scope))) for name, element in row_elements(node)]
@@ -616,16 +505,18 @@ class StatementBinder:
                 columns += self.row_columns(single, scope)
         return columns
 
-    # -- expressions -----------------------------------------------------------------------------------------------------
+    # -- expressions -------------------------------------------------------------------------------------------------
 
-    def expression(self, node: exp.Expression, scope: Scope) -> exp.Expression:
+    def expression(self, node: exp.Expr, scope: Scope) -> exp.Expr:
         """``node`` with every tensor expression in it replaced by a kernel call; ``node`` itself if there is none."""
         if isinstance(node, _OPAQUE):
             return node
         if isinstance(node, exp.Query):
             self.query(node, scope)
             return node
-        if isinstance(node, exp.Lambda | exp.Comprehension) and any(is_operator_name(str(call.this)) for call in node.find_all(exp.Anonymous)):
+        if isinstance(node, exp.Lambda | exp.Comprehension) and any(
+            is_operator_name(str(call.this)) for call in node.find_all(exp.Anonymous)
+        ):
             with self.located(node):
                 raise UnsupportedError(
                     "A tensor operator cannot stand inside a lambda or a list comprehension",
@@ -639,21 +530,21 @@ class StatementBinder:
             self.is_changed = True
             fields = ", ".join(f"{quote(name)} := {sql}" for name, sql in self.row_columns(node, scope))
             return exp.Var(this=f"struct_pack({fields})")
-        self._children(node, scope)
+        self.children(node, scope)
         return node
 
-    def _children(self, node: exp.Expression, scope: Scope) -> None:
+    def children(self, node: exp.Expr, scope: Scope) -> None:
         for key, child in list(node.args.items()):
-            if isinstance(child, exp.Expression):
+            if isinstance(child, exp.Expr):
                 bound = self.expression(child, scope)
                 if bound is not child:
                     node.set(key, bound)
             elif isinstance(child, list):
-                bound_items = [self.expression(c, scope) if isinstance(c, exp.Expression) else c for c in child]
+                bound_items = [self.expression(c, scope) if isinstance(c, exp.Expr) else c for c in child]
                 if any(new is not old for new, old in zip(bound_items, child, strict=True)):
                     node.set(key, bound_items)
 
-    def _kernel(self, value: Value, node: exp.Expression, scope: Scope) -> str:
+    def _kernel(self, value: Value, node: exp.Expr, scope: Scope) -> str:
         """The SQL of a call of the kernel that computes ``value``."""
         from tfsql.infer import natural
 
@@ -684,21 +575,15 @@ def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
     return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses), tuple(binder.spreads))
 
 
-def _is_touched(item: exp.Expression) -> bool:
+def _is_touched(item: exp.Expr) -> bool:
     """Whether binding may change an expression: it has a call that the engine does not know, arithmetic or a row."""
-    return any(isinstance(part, exp.Anonymous | exp.Binary | exp.Neg | exp.Flatten | exp.Placeholder) for part in item.walk())
+    return any(
+        isinstance(part, exp.Anonymous | exp.Binary | exp.Neg | exp.Flatten | exp.Placeholder) for part in item.walk()
+    )
 
 
-def _aliased(sql: str, name: str) -> exp.Expression:
+def _aliased(sql: str, name: str) -> exp.Expr:
     return exp.alias_(exp.Var(this=sql), name, quoted=True)
-
-
-def _is_parquet(name: str) -> bool:
-    return name.lower().split("?")[0].endswith((".parquet", ".parq", ".pq"))
-
-
-def _stem(path: str) -> str:
-    return path.rsplit("/", 1)[-1].split(".")[0]
 
 
 def engine_value(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from tfsql import flatten
-from tfsql.bind.literals import NotConstant, python_value
+from tfsql.bind.literals import NotConstantError, python_value
 from tfsql.bind.scope import Scope
 from tfsql.errors import BindError, TypeMismatchError, did_you_mean
 from tfsql.types import quote
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
 _SAMPLE_OPTIONS = {"rows": int, "fraction": float, "withReplacement": bool, "seed": int}
 
 
-def table_function(binder: StatementBinder, node: exp.Expression, name: str, scope: Scope) -> str | None:
+def table_function(binder: StatementBinder, node: exp.Expr, name: str, scope: Scope) -> str | None:
     """The SQL query that stands for a call of one of tfsql's table functions, or None if it is none of them."""
     function = _TABLE_FUNCTIONS.get(name)
     return None if function is None else function(binder, node, scope)
 
 
-def _given(node: exp.Expression) -> list[exp.Expression]:
+def _given(node: exp.Expr) -> list[exp.Expr]:
     if isinstance(node, exp.Anonymous):
         return list(node.expressions)
-    return [part for part in (node.this, *node.expressions) if isinstance(part, exp.Expression)]
+    return [part for part in (node.this, *node.expressions) if isinstance(part, exp.Expr)]
 
 
-def _constant(binder: StatementBinder, node: exp.Expression) -> Any:
-    def evaluate(part: exp.Expression) -> Any:
+def _constant(binder: StatementBinder, node: exp.Expr) -> Any:
+    def evaluate(part: exp.Expr) -> Any:
         if isinstance(part, exp.Placeholder):
             constant = binder.parameter_value(str(part.this))
             return constant
         if next(part.find_all(exp.Column, exp.Select), None) is not None:
-            raise NotConstant
+            raise NotConstantError
         return binder.evaluate(binder.sql(part))
 
     try:
         return python_value(node, evaluate)
-    except NotConstant:
+    except NotConstantError:
         raise BindError(f"{binder.sql(node)} must be constant here") from None
 
 
 # -- sample ------------------------------------------------------------------------------------------------------------
 
 
-def _sample(binder: StatementBinder, node: exp.Expression, scope: Scope) -> str:
-    """``sample(table_or_(subquery), {rows, fraction, withReplacement, seed})``: rows drawn at random, in table order."""
+def _sample(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
+    """``sample(table_or_(subquery), {rows, fraction, withReplacement, seed})``: rows at random, in table order."""
     given = _given(node)
     if not given or len(given) > 2:
         raise BindError("sample takes a table or a (subquery), and a row of options", hint="sample(digits, {rows: 25})")
@@ -63,28 +63,34 @@ def _sample(binder: StatementBinder, node: exp.Expression, scope: Scope) -> str:
     count = _sample_count(options)
     if options.get("withReplacement"):
         # The i-th draw is a position in the table: a hash of seed and i, or a random number.
-        number = f"('0x' || md5('{int(seed)}:' || i)[1:15])::UBIGINT" if seed is not None else "(random() * 1e15)::UBIGINT"
+        number = (
+            f"('0x' || md5('{int(seed)}:' || i)[1:15])::UBIGINT" if seed is not None else "(random() * 1e15)::UBIGINT"
+        )
         return (
             f"(WITH tfsql_all AS MATERIALIZED ({numbered}), tfsql_size AS (SELECT count(*) AS n FROM tfsql_all), "
             f"tfsql_draws AS MATERIALIZED (SELECT i, ({number} % greatest(n, 1))::BIGINT AS tfsql_n "
             f"FROM tfsql_size, range({count.replace('tfsql_count', 'n')}) AS r(i) WHERE n > 0) "
             "SELECT tfsql_all.* EXCLUDE (tfsql_n) FROM tfsql_draws JOIN tfsql_all USING (tfsql_n) ORDER BY i)"
         )
-    limit = count if "tfsql_count" not in count else f"(SELECT {count} FROM (SELECT count(*) AS tfsql_count FROM {source}))"
+    limit = (
+        count if "tfsql_count" not in count else f"(SELECT {count} FROM (SELECT count(*) AS tfsql_count FROM {source}))"
+    )
     return (
         f"(SELECT * EXCLUDE (tfsql_n, tfsql_draw) FROM (SELECT *, {draw} AS tfsql_draw FROM ({numbered}) "
         f"ORDER BY tfsql_draw LIMIT {limit}) ORDER BY tfsql_n)"
     )
 
 
-def _sample_options(binder: StatementBinder, node: exp.Expression | None) -> dict[str, Any]:
+def _sample_options(binder: StatementBinder, node: exp.Expr | None) -> dict[str, Any]:
     options = {} if node is None else _constant(binder, node)
     if not isinstance(options, dict):
         raise TypeMismatchError("The options of sample are a row", hint="sample(digits, {rows: 25, seed: 7})")
     for name, value in options.items():
         if name not in _SAMPLE_OPTIONS:
             known = ", ".join(_SAMPLE_OPTIONS)
-            raise BindError(f'sample has no option "{name}". Options are: {known}', hint=did_you_mean(name, _SAMPLE_OPTIONS))
+            raise BindError(
+                f'sample has no option "{name}". Options are: {known}', hint=did_you_mean(name, _SAMPLE_OPTIONS)
+            )
         kind = _SAMPLE_OPTIONS[name]
         is_right = isinstance(value, int | float) if kind is float else isinstance(value, kind)
         if not is_right or (isinstance(value, bool) and kind is not bool):
@@ -104,7 +110,7 @@ def _sample_count(options: dict[str, Any]) -> str:
     return str(options.get("rows", 1))
 
 
-def _relation(binder: StatementBinder, node: exp.Expression, scope: Scope) -> str:
+def _relation(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
     """A table argument, which is a name, a file or a query in parentheses, as a FROM item."""
     if isinstance(node, exp.Column):
         parts = [part.copy() for part in node.parts]
@@ -125,37 +131,33 @@ def _relation(binder: StatementBinder, node: exp.Expression, scope: Scope) -> st
 
 
 def _as_relation(binder: StatementBinder, table: exp.Table, scope: Scope) -> str:
-    return f"(SELECT * FROM {binder.sql(binder.source_item(table, scope))})"
+    return f"(SELECT * FROM {binder.sql(binder.sources.item(table, scope))})"
 
 
 # -- rows as tables ----------------------------------------------------------------------------------------------------
 
 
-def _row_dataset(binder: StatementBinder, node: exp.Expression, scope: Scope) -> str:
+def _row_dataset(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
     return _unpivoted(binder, node, scope, flatten.top_level)
 
 
-def _atom_dataset(binder: StatementBinder, node: exp.Expression, scope: Scope) -> str:
+def _atom_dataset(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
     return _unpivoted(binder, node, scope, flatten.leaves)
 
 
-def _unpivoted(
-    binder: StatementBinder, node: exp.Expression, scope: Scope, parts_of: Callable[..., tuple[str, str]]
-) -> str:
+def _unpivoted(binder: StatementBinder, node: exp.Expr, scope: Scope, parts_of: Callable[..., tuple[str, str]]) -> str:
     given = _given(node)
     if len(given) != 1:
         raise BindError("row_dataset and atom_dataset take one row", hint="row_dataset({x: 1, y: 2})")
     row = binder.sql(binder.expression(given[0], scope))
     paths, values = parts_of("tfsql_row", scope.type_of(row))
-    return (
-        f'(SELECT unnest({paths}) AS "column", unnest({values}) AS "value" FROM (SELECT {row} AS tfsql_row))'
-    )
+    return f'(SELECT unnest({paths}) AS "column", unnest({values}) AS "value" FROM (SELECT {row} AS tfsql_row))'
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _read_idx(binder: StatementBinder, node: exp.Expression, scope: Scope) -> str:
+def _read_idx(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
     given = _given(node)
     path = _constant(binder, given[0]) if len(given) == 1 else None
     if not isinstance(path, str):
@@ -165,15 +167,17 @@ def _read_idx(binder: StatementBinder, node: exp.Expression, scope: Scope) -> st
     return quote(binder.register_table(read_idx(os.path.expanduser(path))))
 
 
-def _tf_operators(binder: StatementBinder, node: exp.Expression, scope: Scope) -> str:
+def _tf_operators(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
     if _given(node):
-        raise BindError("tf_operators takes no arguments", hint="SELECT * FROM tf_operators() WHERE name ILIKE '%conv%'")
+        raise BindError(
+            "tf_operators takes no arguments", hint="SELECT * FROM tf_operators() WHERE name ILIKE '%conv%'"
+        )
     from tfsql.registry.catalogue import operators_table
 
     return quote(binder.register_table(operators_table()))
 
 
-_TABLE_FUNCTIONS: dict[str, Callable[[StatementBinder, exp.Expression, Scope], str]] = {
+_TABLE_FUNCTIONS: dict[str, Callable[[StatementBinder, exp.Expr, Scope], str]] = {
     "sample": _sample,
     "row_dataset": _row_dataset,
     "atom_dataset": _atom_dataset,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlglot import exp
 
 from tfsql.bind.arguments import ArgumentError, match_arguments
+from tfsql.bind.forms import OPERATOR_PREFIX, as_struct, function_name, has_star, is_operator_name, is_row, row_elements
+from tfsql.bind.helpers import HELPERS
 from tfsql.bind.literals import (
-    NotConstant,
+    NotConstantError,
     field_name,
     from_array,
     is_foldable,
+    plain_numbers,
     python_value,
     weak_constant,
 )
 from tfsql.bind.scope import Scope
-from tfsql.errors import BindError, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
+from tfsql.bind.values import field_of, result_of
+from tfsql.errors import BindError, TfsqlError, TypeMismatchError
 from tfsql.source import PLACEHOLDER_PREFIX
-from tfsql.sugar import ROW_FUNCTION
 from tfsql.tree import Call, Constant, Leaf, Node, Output, Record, Sequence, Value, value_nodes
 from tfsql.types import Array, Scalar, SqlType, Struct, TensorType, castable, display, is_complex, quote, tensor_type
 
@@ -28,8 +32,6 @@ if TYPE_CHECKING:
     from tfsql.bind.statement import StatementBinder
     from tfsql.infer import Inference
     from tfsql.registry import OperatorSpec
-
-OPERATOR_PREFIX = "tf_"
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Arithmetic:
     float_op: str | None = None
 
 
-ARITHMETIC: dict[type[exp.Expression], Arithmetic] = {
+ARITHMETIC: dict[type[exp.Expr], Arithmetic] = {
     exp.Add: Arithmetic("AddV2"),
     exp.Sub: Arithmetic("Sub"),
     exp.Mul: Arithmetic("Mul"),
@@ -56,7 +58,7 @@ ARITHMETIC: dict[type[exp.Expression], Arithmetic] = {
     exp.Mod: Arithmetic("TruncateMod"),
     exp.Pow: Arithmetic("Pow", integers_as="float64"),
 }
-COMPARISON: dict[type[exp.Expression], Arithmetic] = {
+COMPARISON: dict[type[exp.Expr], Arithmetic] = {
     exp.LT: Arithmetic("Less"),
     exp.LTE: Arithmetic("LessEqual"),
     exp.GT: Arithmetic("Greater"),
@@ -87,7 +89,7 @@ class TensorBinder:
 
     # -- is it a tensor expression? ----------------------------------------------------------------------------------
 
-    def value(self, node: exp.Expression, scope: Scope) -> Value | None:
+    def value(self, node: exp.Expr, scope: Scope) -> Value | None:
         """The tensor expression that ``node`` is, or None if it is one for the relational engine."""
         if id(node) not in self._values:
             with self._statement.located(node):
@@ -95,7 +97,7 @@ class TensorBinder:
             self._statement.keep(node)
         return self._values[id(node)]
 
-    def _value(self, node: exp.Expression, scope: Scope) -> Value | None:
+    def _value(self, node: exp.Expr, scope: Scope) -> Value | None:
         if isinstance(node, exp.Paren):
             return self.value(node.this, scope)
         if isinstance(node, exp.Anonymous) and is_operator_name(str(node.this)):
@@ -115,14 +117,16 @@ class TensorBinder:
 
     def _operator(self, node: exp.Anonymous, scope: Scope) -> Value:
         spec = self._statement.operator(str(node.this))
-        written = [_as_struct(argument, spec) for argument in node.expressions]
+        written = [as_struct(argument, spec) for argument in node.expressions]
         try:
             arguments = match_arguments(spec, written)
         except ArgumentError as error:
             with self._statement.located(error.node or node):
                 raise
         inputs = [
-            self._list_input(arguments.inputs[i], scope) if spec.inputs[i].is_list else self.node(arguments.inputs[i], scope)
+            self._list_input(arguments.inputs[i], scope)
+            if spec.inputs[i].is_list
+            else self.node(arguments.inputs[i], scope)
             for i in range(len(spec.inputs))
         ]
         attributes = {name: self._attribute(spec, name, value) for name, value in arguments.attributes.items()}
@@ -132,7 +136,7 @@ class TensorBinder:
             with self._statement.located(self._at_fault(error, spec, arguments, node)):
                 raise
 
-    def _at_fault(self, error: TfsqlError, spec: OperatorSpec, arguments: Any, node: exp.Expression) -> exp.Expression:
+    def _at_fault(self, error: TfsqlError, spec: OperatorSpec, arguments: Any, node: exp.Expr) -> exp.Expr:
         """The argument that an error is about, else the operator's name."""
         name = error.argument
         if name in arguments.attributes:
@@ -140,7 +144,7 @@ class TensorBinder:
         index = spec.input_index(name) if name else None
         return node if index is None else arguments.inputs[index]
 
-    def _binary(self, node: exp.Expression, scope: Scope) -> Value | None:
+    def _binary(self, node: exp.Expr, scope: Scope) -> Value | None:
         rule = ARITHMETIC.get(type(node)) or COMPARISON[type(node)]
         sides = (node.this, node.expression)
         values = [self.value(side, scope) for side in sides]
@@ -152,21 +156,21 @@ class TensorBinder:
             return None
         return self.apply(rule, [self.node(side, scope) for side in sides])
 
-    def _rank(self, node: exp.Expression, scope: Scope) -> int:
+    def _rank(self, node: exp.Expr, scope: Scope) -> int:
         """The rank of an operand; 0 for what is no tensor."""
         value = self.value(node, scope)
         if value is not None:
             shapes = [item.type.shape for item in value_nodes(value)]
             return max(1 if shape is None else len(shape) for shape in shapes) + isinstance(value, Sequence)
-        return 1 if isinstance(self._engine_type(node, scope), Array) else 0
+        return 1 if isinstance(self.engine_type(node, scope), Array) else 0
 
-    def _is_elementwise(self, node: exp.Expression, scope: Scope, *, is_comparison: bool) -> bool:
+    def _is_elementwise(self, node: exp.Expr, scope: Scope, *, is_comparison: bool) -> bool:
         """Whether arithmetic on what the engine computes is tensor arithmetic.
 
         It is where an operand is an ARRAY (DuckDB would refuse it, or concatenate for ``+``) or a LIST meets a
         number. Two lists added are concatenated and two arrays compared are compared as wholes: that is DuckDB's.
         """
-        kinds = [self._engine_type(side, scope) for side in (node.this, node.expression)]
+        kinds = [self.engine_type(side, scope) for side in (node.this, node.expression)]
         arrays = [kind for kind in kinds if isinstance(kind, Array) and tensor_type(castable(kind)) is not None]
         if not arrays or None in kinds or any(isinstance(kind, Struct) for kind in kinds):
             return False
@@ -175,7 +179,7 @@ class TensorBinder:
         is_list_sum = isinstance(node, exp.Add) and all(isinstance(k, Array) and k.size is None for k in kinds)
         return not is_list_sum
 
-    def _engine_type(self, node: exp.Expression, scope: Scope) -> SqlType | None:
+    def engine_type(self, node: exp.Expr, scope: Scope) -> SqlType | None:
         """The type that the engine gives an expression, or None if it refuses it or the expression is no operand."""
         if isinstance(node, exp.Literal | exp.Null | exp.Boolean | exp.Interval):
             return Scalar("INTEGER") if isinstance(node, exp.Literal) and not node.is_string else None
@@ -187,7 +191,7 @@ class TensorBinder:
     def _negation(self, node: exp.Neg, scope: Scope) -> Value | None:
         if isinstance(node.this, exp.Literal):
             return None
-        is_tensor = self.value(node.this, scope) is not None or isinstance(self._engine_type(node.this, scope), Array)
+        is_tensor = self.value(node.this, scope) is not None or isinstance(self.engine_type(node.this, scope), Array)
         return self.apply(NEGATION, [self.node(node.this, scope)]) if is_tensor else None
 
     def _field(self, node: exp.Dot, name: str, scope: Scope) -> Value | None:
@@ -212,7 +216,7 @@ class TensorBinder:
 
     # -- operands ----------------------------------------------------------------------------------------------------
 
-    def node(self, node: exp.Expression, scope: Scope) -> Node:
+    def node(self, node: exp.Expr, scope: Scope) -> Node:
         """The tensor that an operand is."""
         with self._statement.located(node):
             value = self.value(node, scope)
@@ -230,14 +234,15 @@ class TensorBinder:
         if isinstance(value, Record):
             names = [name for name, _ in value.fields]
             raise TypeMismatchError(
-                f"This returns several values: {', '.join(names)}. One is wanted here", hint=f"Pick one: (...).{names[0]}"
+                f"This returns several values: {', '.join(names)}. One is wanted here",
+                hint=f"Pick one: (...).{names[0]}",
             )
         if isinstance(value, Sequence):
             return self.call("Pack", [value.items], {"axis": 0})
         assert isinstance(value, Leaf | Constant | Output)
         return value
 
-    def constant(self, node: exp.Expression) -> Constant | None:
+    def constant(self, node: exp.Expr) -> Constant | None:
         """The constant that an operand is, or None."""
         while isinstance(node, exp.Paren):
             node = node.this
@@ -251,10 +256,10 @@ class TensorBinder:
             return None
         try:
             return weak_constant(python_value(node, self._evaluate))
-        except NotConstant:
+        except NotConstantError:
             return self._typed_constant(node)
 
-    def _typed_constant(self, node: exp.Expression) -> Constant | None:
+    def _typed_constant(self, node: exp.Expr) -> Constant | None:
         """A constant with a cast: its value as the engine computes it, its type as the cast says."""
         from tfsql.infer import convert_constant
 
@@ -267,15 +272,13 @@ class TensorBinder:
         if tensor is None or value is None:
             return None
         is_cast = any(isinstance(part, exp.Cast) for part in node.walk())
-        constant = weak_constant(_plain_numbers(value))
+        constant = weak_constant(plain_numbers(value))
         return convert_constant(constant, tensor.dtype) if is_cast else constant
 
     def _complex_constant(self, node: exp.Struct) -> Constant | None:
         names = [field_name(pair) for pair in node.expressions]
-        if names != ["real", "imag"] or not is_foldable_row(node):
+        if names != ["real", "imag"] or not all(is_foldable(pair.expression) for pair in node.expressions):
             return None
-        import numpy as np
-
         parts = [weak_constant(python_value(pair.expression, self._evaluate)).value for pair in node.expressions]
         return from_array(np.asarray(parts[0] + 1j * parts[1], np.complex64))
 
@@ -286,16 +289,16 @@ class TensorBinder:
             return from_array(literal.value, is_weak=True)
         return self._statement.parameter_constant(name)
 
-    def _evaluate(self, node: exp.Expression) -> Any:
+    def _evaluate(self, node: exp.Expr) -> Any:
         """The value of constant arithmetic; typed constants are left to ``_typed_constant``."""
         if not is_foldable(node) or any(isinstance(part, exp.Cast | exp.Array) for part in node.walk()):
-            raise NotConstant
-        return _plain_numbers(self._statement.evaluate(self._statement.sql(node)))
+            raise NotConstantError
+        return plain_numbers(self._statement.evaluate(self._statement.sql(node)))
 
-    def _attribute(self, spec: OperatorSpec, name: str, node: exp.Expression) -> Any:
+    def _attribute(self, spec: OperatorSpec, name: str, node: exp.Expr) -> Any:
         """The value of an attribute, which must be constant."""
 
-        def evaluate(part: exp.Expression) -> Any:
+        def evaluate(part: exp.Expr) -> Any:
             if isinstance(part, exp.Placeholder):
                 constant = self._placeholder(part)
                 return None if constant is None else constant.value.tolist()
@@ -306,7 +309,7 @@ class TensorBinder:
                     part,
                     hint=f"If it is a string, write it in quotes: '{part.name}'" if is_word else None,
                 )
-            return _plain_numbers(self._statement.evaluate(self._statement.sql(part)))
+            return plain_numbers(self._statement.evaluate(self._statement.sql(part)))
 
         try:
             return python_value(node, evaluate)
@@ -314,8 +317,8 @@ class TensorBinder:
             with self._statement.located(error.node or node):
                 raise
 
-    def _list_input(self, node: exp.Expression, scope: Scope) -> tuple[Node, ...]:
-        """The tensors of a list input: ``[a, b]``, a row, a list output, or a tensor taken apart along its first axis."""
+    def _list_input(self, node: exp.Expr, scope: Scope) -> tuple[Node, ...]:
+        """The tensors of a list input: ``[a, b]``, a row, a list output, or a tensor unpacked along its first axis."""
         while isinstance(node, exp.Paren):
             node = node.this
         if isinstance(node, exp.Array):
@@ -337,7 +340,7 @@ class TensorBinder:
 
     # -- leaves ------------------------------------------------------------------------------------------------------
 
-    def _leaf(self, node: exp.Expression, scope: Scope) -> Node:
+    def _leaf(self, node: exp.Expr, scope: Scope) -> Node:
         while isinstance(node, exp.Paren):
             node = node.this
         if isinstance(node, exp.Array) and not isinstance(node.expressions[0], exp.Comprehension):
@@ -362,7 +365,8 @@ class TensorBinder:
         tensor = tensor_type(wanted)
         if tensor is None:
             raise TypeMismatchError(
-                f"{_shown(sql)} is {display(kind)}, which is no tensor", hint="A tensor is a number, a string or an array of them"
+                f"{_shown(sql)} is {display(kind)}, which is no tensor",
+                hint="A tensor is a number, a string or an array of them",
             )
         return Leaf(sql if wanted == kind else f"({sql})::{wanted}", tensor, id(scope))
 
@@ -373,17 +377,17 @@ class TensorBinder:
             return self.call("Pack", [tuple(self.node(element, scope) for element in elements)], {"axis": 0})
         return self.leaf_of(self._array_sql(node, scope), scope)
 
-    def _has_tensor(self, node: exp.Expression, scope: Scope) -> bool:
+    def _has_tensor(self, node: exp.Expr, scope: Scope) -> bool:
         if isinstance(node, exp.Array):
             return any(self._has_tensor(element, scope) for element in node.expressions)
         return self.value(node, scope) is not None
 
-    def _array_sql(self, node: exp.Expression, scope: Scope) -> str:
+    def _array_sql(self, node: exp.Expr, scope: Scope) -> str:
         if isinstance(node, exp.Array) and node.expressions:
             return f"array_value({', '.join(self._array_sql(element, scope) for element in node.expressions)})"
         return self._statement.sql(self._statement.expression(node, scope))
 
-    def _row_vector(self, node: exp.Expression, scope: Scope) -> Leaf:
+    def _row_vector(self, node: exp.Expr, scope: Scope) -> Leaf:
         """A row of numbers as the vector of its values in order."""
         columns = self._statement.row_columns(node, scope)
         for name, sql in columns:
@@ -404,70 +408,20 @@ class TensorBinder:
         op = rule.float_op if rule.float_op and not is_integer else rule.op
         return self.call(op, list(operands), {})
 
-    def call(self, op: str, inputs: list[Node | tuple[Node, ...]] | list[Node], attributes: dict[str, Any]) -> Output:
+    def call(self, op: str, inputs: Iterable[Node | tuple[Node, ...]], attributes: dict[str, Any]) -> Output:
         """The only output of an operator."""
         call = self.call_of(op, inputs, attributes)
         kind = call.outputs[0][1]
         assert isinstance(kind, TensorType)
         return Output(call, 0, None, kind)
 
-    def call_of(self, op: str, inputs: Any, attributes: dict[str, Any]) -> Call:
-        return self.inference.call(self._statement.operator(f"{OPERATOR_PREFIX}{op}"), inputs, attributes)
-
-
-# -- values ------------------------------------------------------------------------------------------------------------
-
-
-def result_of(call: Call) -> Value:
-    """The value of a call: its only output, or a record of its outputs."""
-    fields = tuple((name, _output(call, index)) for index, (name, _) in enumerate(call.outputs))
-    return fields[0][1] if len(fields) == 1 else Record(fields)
-
-
-def _output(call: Call, index: int) -> Value:
-    kind = call.outputs[index][1]
-    if isinstance(kind, TensorType):
-        return Output(call, index, None, kind)
-    items = tuple(Output(call, index, item, item_type) for item, item_type in enumerate(kind))
-    ranks = {(item.type.dtype, item.type.shape and len(item.type.shape)) for item in items}
-    if len(ranks) != 1 or any(item.type.shape is None for item in items):
-        return Record(tuple((str(i), item) for i, item in enumerate(items)))
-    axes = zip(*(item.type.shape or () for item in items), strict=True)
-    shape = tuple(lengths[0] if len(set(lengths)) == 1 else None for lengths in axes)
-    return Sequence(items, TensorType(items[0].type.dtype, shape, items[0].type.is_bytes))
-
-
-def field_of(value: Value, name: str) -> Value:
-    """The output ``name`` of a value.
-
-    Raises:
-      BindError: there is no such output; the message lists those there are.
-    """
-    fields: tuple[tuple[str, Value], ...] = ()
-    if isinstance(value, Record):
-        fields = value.fields
-    elif isinstance(value, Output):
-        fields = ((value.call.outputs[value.index][0], value),)
-    for field_name_, field in fields:
-        if field_name_ == name:
-            return field
-    names = [field_name_ for field_name_, _ in fields]
-    raise BindError(f'There is no output "{name}". Outputs are: {", ".join(names)}', hint=did_you_mean(name, names))
+    def call_of(self, op: str, inputs: Iterable[Node | tuple[Node, ...]], attributes: dict[str, Any]) -> Call:
+        """The call of an operator of tfsql's own choice."""
+        return self.inference.call(self._statement.operator(f"{OPERATOR_PREFIX}{op}"), list(inputs), attributes)
 
 
 def _other(kinds: list[Any], array: Any) -> Any:
     return kinds[1] if kinds[0] is array else kinds[0]
-
-
-def _plain_numbers(value: Any) -> Any:
-    """A value from the engine with decimals as floats and tuples as lists."""
-    from decimal import Decimal
-
-    if isinstance(value, list | tuple):
-        return [_plain_numbers(item) for item in value]
-    if isinstance(value, Decimal):
-        return float(value)
-    return value
 
 
 def _fields_as_array(sql: str, kind: Struct) -> str:
@@ -476,120 +430,3 @@ def _fields_as_array(sql: str, kind: Struct) -> str:
 
 def _shown(sql: str) -> str:
     return sql if len(sql) <= 60 else f"{sql[:57]}..."
-
-
-# -- SQL forms ---------------------------------------------------------------------------------------------------------
-
-
-def is_operator_name(name: str) -> bool:
-    return name.startswith(OPERATOR_PREFIX) and len(name) > len(OPERATOR_PREFIX)
-
-
-def function_name(node: exp.Expression) -> str:
-    """The lower-case name of a function call, whether the grammar knows the function or not; else an empty string."""
-    if isinstance(node, exp.Anonymous):
-        return str(node.this).lower()
-    return node.sql_name().lower() if isinstance(node, exp.Func) else ""
-
-
-def is_row(node: exp.Expression) -> bool:
-    return isinstance(node, exp.Anonymous) and str(node.this) == ROW_FUNCTION
-
-
-def has_star(node: exp.Expression) -> bool:
-    return any(isinstance(element, exp.Columns) for element in node.expressions)
-
-
-def row_elements(node: exp.Expression) -> list[tuple[str, exp.Expression]]:
-    """Name and expression of each element of a row without stars."""
-    return [
-        (field_name(element), element.expression) if isinstance(element, exp.PropertyEQ) else (element.name, element)
-        for element in node.expressions
-    ]
-
-
-def is_foldable_row(node: exp.Struct) -> bool:
-    return all(is_foldable(pair.expression) for pair in node.expressions)
-
-
-def _as_struct(node: exp.Expression, spec: OperatorSpec) -> exp.Expression:
-    """``{x, y}`` as ``{x: x, y: y}`` where its names are inputs of the operator."""
-    if not is_row(node) or has_star(node):
-        return node
-    elements = row_elements(node)
-    if any(spec.input_index(name) is None and spec.attribute(name) is None for name, _ in elements):
-        return node
-    pairs = [exp.PropertyEQ(this=exp.to_identifier(name), expression=value) for name, value in elements]
-    return exp.Struct(expressions=pairs)
-
-
-# -- helpers: functions that are written in terms of operators ---------------------------------------------------------
-
-
-def _arguments(node: exp.Expression, names: tuple[str, ...]) -> list[exp.Expression]:
-    """The arguments of a helper, by position or by name."""
-    given = list(node.expressions) if isinstance(node, exp.Anonymous) else [node.this]
-    found: dict[str, exp.Expression] = {}
-    for position, argument in enumerate(given):
-        is_named = isinstance(argument, exp.PropertyEQ | exp.Kwarg)
-        name = field_name(argument) if is_named else names[position] if position < len(names) else ""
-        if name not in names:
-            raise BindError(f"{function_name(node)} takes {len(names)} arguments: {', '.join(names)}")
-        found[name] = argument.expression if is_named else argument
-    absent = [name for name in names if name not in found]
-    if absent:
-        raise BindError(f'{function_name(node)}: missing argument "{absent[0]}". Arguments are: {", ".join(names)}')
-    return [found[name] for name in names]
-
-
-def _reshape(binder: TensorBinder, node: exp.Expression, scope: Scope) -> Value:
-    tensor, shape = _arguments(node, ("x", "shape"))
-    return binder.call("Reshape", [binder.node(tensor, scope), binder.node(shape, scope)], {})
-
-
-def _shape(binder: TensorBinder, node: exp.Expression, scope: Scope) -> Value:
-    (tensor,) = _arguments(node, ("x",))
-    return binder.call("Shape", [binder.node(tensor, scope)], {"out_type": "int64"})
-
-
-def _flatten(binder: TensorBinder, node: exp.Expression, scope: Scope) -> Value | None:
-    """A tensor as a vector. A LIST that SQL computes is left to DuckDB's own ``flatten``."""
-    (tensor,) = _arguments(node, ("x",))
-    if binder.value(tensor, scope) is None and binder.constant(tensor) is None and not is_row(tensor):
-        kind = binder._engine_type(tensor, scope)
-        if not (isinstance(kind, Array) and kind.size is not None):
-            return None
-    return binder.call("Reshape", [binder.node(tensor, scope), weak_constant([-1])], {})
-
-
-def _norm(binder: TensorBinder, node: exp.Expression, scope: Scope) -> Value:
-    """The p-norm of all elements: the number of nonzero ones for p = 0, the greatest for p = infinity."""
-    tensor, order = _arguments(node, ("x", "p"))
-    constant = binder.constant(order)
-    if constant is None or constant.value.ndim or constant.type.dtype == "string" and constant.value != b"inf":
-        raise UnsupportedError("norm: p must be a constant number, or 'inf'")
-    p = float(constant.value)
-    flat = binder.call("Reshape", [binder.node(tensor, scope), weak_constant([-1])], {})
-    if not flat.type.dtype.startswith(("float", "complex", "bfloat")):
-        flat = binder.inference.cast(flat, "float64")  # type: ignore[assignment]
-    is_complex_tensor = flat.type.dtype.startswith("complex")
-    magnitude = binder.call("ComplexAbs", [flat], {}) if is_complex_tensor else binder.call("Abs", [flat], {})
-    axis = weak_constant([0])
-    if p == float("inf"):
-        return binder.call("Max", [magnitude, axis], {})
-    if p == 0:
-        nonzero = binder.call("NotEqual", [magnitude, weak_constant(0.0)], {})
-        return binder.call("Sum", [binder.inference.cast(nonzero, magnitude.type.dtype), axis], {})
-    if p < 0:
-        raise UnsupportedError("norm: p must not be negative")
-    powers = magnitude if p == 1 else binder.call("Pow", [magnitude, weak_constant(p)], {})
-    total = binder.call("Sum", [powers, axis], {})
-    return total if p == 1 else binder.call("Pow", [total, weak_constant(1 / p)], {})
-
-
-HELPERS: dict[str, Callable[[TensorBinder, exp.Expression, Scope], Value | None]] = {
-    "reshape": _reshape,
-    "shape": _shape,
-    "flatten": _flatten,
-    "norm": _norm,
-}

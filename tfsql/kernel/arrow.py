@@ -110,13 +110,13 @@ def rows_from_arrow(column: pa.Array, tensor: TensorType, name: str) -> Rows:
 
 
 def _valid(array: pa.Array) -> np.ndarray:
-    return array.is_valid().to_numpy(zero_copy_only=False)
+    return np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
 
 
 def _lengths(level: pa.Array) -> np.ndarray:
     if pa.types.is_fixed_size_list(level.type):
         return np.full(len(level), level.type.list_size, np.int64)
-    return pc.list_value_length(level).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(pc.list_value_length(level).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _same_in_each_row(lengths: np.ndarray, parents: np.ndarray, count: int, name: str, depth: int) -> np.ndarray:
@@ -125,7 +125,9 @@ def _same_in_each_row(lengths: np.ndarray, parents: np.ndarray, count: int, name
     per_row[parents] = lengths
     uneven = np.flatnonzero(lengths != per_row[parents])
     if uneven.size:
-        raise RowError(f"{name} is not rectangular: its lists differ in length along axis {depth}", int(parents[uneven[0]]))
+        raise RowError(
+            f"{name} is not rectangular: its lists differ in length along axis {depth}", int(parents[uneven[0]])
+        )
     missing = np.flatnonzero(per_row < 0)
     if missing.size:
         raise RowError(f"{name} is an empty list, so its length along axis {depth} is unknown", int(missing[0]))
@@ -140,8 +142,8 @@ def _elements(values: pa.Array, tensor: TensorType) -> np.ndarray:
         result.real, result.imag = real.astype(part), imaginary.astype(part)
         return result
     if tensor.dtype == "string":
-        return values.cast(pa.large_binary()).to_numpy(zero_copy_only=False)
-    return values.to_numpy(zero_copy_only=False)
+        return np.asarray(values.cast(pa.large_binary()).to_numpy(zero_copy_only=False))
+    return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
 # -- out ---------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +28,11 @@ from tfsql.kernel.arrow import (
     scatter,
 )
 from tfsql.kernel.graph import Program, Shape, index_paths
-from tfsql.kernel.lift import LOOPED, Lifted, NeedsLoop, batched, looped
+from tfsql.kernel.lift import LOOPED, Lifted, NeedsLoopError, batched, looped
 from tfsql.tree import Node, Record, Sequence, Spread, Value
 from tfsql.types import TensorType
 
-# Rows of one shape are worth a function of their own from this many on; the fewer run in one loop, whatever their shapes.
+# So many rows of one shape are worth a function of their own; fewer run in one loop with others.
 MIN_ROWS_PER_SHAPE = 8
 # How many functions for different shapes a kernel keeps.
 MAX_SPECIALISATIONS = 32
@@ -162,9 +162,7 @@ class Kernel:
             message = f"{self._operator_of(cause)} failed: {clean_message(cause)}"
             raise RowError(message, int(positions[failing])) from error
 
-    def _failing_row(
-        self, rows: list[Rows], count: int, is_uniform: bool, error: Exception
-    ) -> tuple[int, Exception]:
+    def _failing_row(self, rows: list[Rows], count: int, is_uniform: bool, error: Exception) -> tuple[int, Exception]:
         """The first row that fails by itself, found by halving; and its error."""
         first, last = 0, count
         while last - first > 1 and not self.program.is_stateful:
@@ -221,7 +219,7 @@ class Kernel:
         if key not in self._functions:
             try:
                 self._functions[key] = batched(self.program, list(key))
-            except NeedsLoop:
+            except NeedsLoopError:
                 self._functions[key] = None
             if len(self._functions) > MAX_SPECIALISATIONS:
                 self._functions.popitem(last=False)

@@ -201,7 +201,7 @@ def static_shapes(program: Program, leaf_shapes: list[Shape]) -> Callable[[Node]
       ValueError: TensorFlow's shape function refuses the shapes.
     """
     with tf.Graph().as_default():
-        inputs = {
+        inputs: dict[Node, tf.Tensor] = {
             leaf: tf.compat.v1.placeholder(leaf.type.dtype, shape)
             for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
         }

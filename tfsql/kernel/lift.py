@@ -43,7 +43,7 @@ def _convertible() -> frozenset[str]:
     return frozenset(pfor._pfor_converter_registry) - WRONG_CONVERTERS
 
 
-class NeedsLoop(Exception):
+class NeedsLoopError(Exception):
     """The program's results have shapes that depend on the values of each row, so rows cannot be stacked."""
 
 
@@ -54,21 +54,24 @@ def batched(program: Program, leaf_shapes: list[Shape]) -> Lifted:
     ``[rows, *shape]``, or ``[*shape]`` where the result does not depend on the row.
 
     Raises:
-      NeedsLoop: some shape is known only from the values, or the program is stateful.
+      NeedsLoopError: some shape is known only from the values, or the program is stateful.
     """
     shape_of = static_shapes(program, leaf_shapes)
     outputs = [node for call in program.varying for node in _outputs(call)]
     if program.is_stateful or any(not _is_fixed(shape_of(node)) for node in outputs):
-        raise NeedsLoop
+        raise NeedsLoopError
     rules: dict[Call, str] = {}
 
     def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
-        known = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
+        known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
         lifting = _Lifting(program, Environment(known), shape_of, rules)
         return [storable(tensor) for tensor in lifting.run()]
 
     signature = [
-        *(tf.TensorSpec([None, *shape], leaf.type.dtype) for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)),
+        *(
+            tf.TensorSpec([None, *shape], leaf.type.dtype)
+            for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
+        ),
         *(tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments),
     ]
     concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
@@ -177,11 +180,7 @@ class _Lifting:
             if self._program.is_varying(node) and not (isinstance(node, Output) and node.call in inside)
         ]
         used = [node for call in self._program.calls if call not in inside for node in call.nodes()]
-        given = [
-            node
-            for node in (*used, *self._program.results)
-            if isinstance(node, Output) and node.call in inside
-        ]
+        given = [node for node in (*used, *self._program.results) if isinstance(node, Output) and node.call in inside]
         return list(dict.fromkeys(taken)), list(dict.fromkeys(given))
 
 

@@ -21,10 +21,14 @@ def tensor_column(name: str, column: pa.ChunkedArray, kind: SqlType) -> Any:
     """
     tensor = tensor_type(castable(kind))
     if tensor is None or tensor_type(kind) is None:
-        raise TypeMismatchError(f"Column {name} is {display(kind)}, which is no tensor", hint="Leave it out, or cast it")
+        raise TypeMismatchError(
+            f"Column {name} is {display(kind)}, which is no tensor", hint="Leave it out, or cast it"
+        )
     flat = one_chunk(column)
     if flat.null_count:
-        raise TypeMismatchError(f"Column {name} has NULL rows, which a tensor cannot hold", hint="Add WHERE x IS NOT NULL")
+        raise TypeMismatchError(
+            f"Column {name} has NULL rows, which a tensor cannot hold", hint="Add WHERE x IS NOT NULL"
+        )
     if tensor.is_fixed:
         rows = rows_from_arrow(flat, tensor, name)
         return tf.constant(rows.elements.reshape(rows.count, *(rows.shape or ())), tensor.dtype)

@@ -35,9 +35,13 @@ def attribute_value(attribute: Attribute, value: Any) -> Any:
     if not attribute.is_list:
         return _checked(attribute, _convert(attribute, value))
     if not isinstance(value, list | tuple):
-        raise TypeMismatchError(f"attribute {attribute.name} takes a list of {attribute.item_kind}s, not {_show(value)}")
+        raise TypeMismatchError(
+            f"attribute {attribute.name} takes a list of {attribute.item_kind}s, not {_show(value)}"
+        )
     if attribute.minimum is not None and len(value) < attribute.minimum:
-        raise TypeMismatchError(f"attribute {attribute.name} takes at least {attribute.minimum} values, got {len(value)}")
+        raise TypeMismatchError(
+            f"attribute {attribute.name} takes at least {attribute.minimum} values, got {len(value)}"
+        )
     return [_checked(attribute, _convert(attribute, _unwrap_item(attribute.item_kind, item))) for item in value]
 
 

@@ -1,0 +1,87 @@
+"""Functions that are written in terms of operators: reshape, shape, flatten, norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from tfsql.bind.forms import function_name, is_row
+from tfsql.bind.literals import field_name, weak_constant
+from tfsql.bind.scope import Scope
+from tfsql.errors import BindError, UnsupportedError
+from tfsql.tree import Node, Output, Value
+from tfsql.types import Array
+
+if TYPE_CHECKING:
+    from tfsql.bind.tensors import TensorBinder
+
+
+def _arguments(node: exp.Expr, names: tuple[str, ...]) -> list[exp.Expr]:
+    """The arguments of a helper, by position or by name."""
+    given = list(node.expressions) if isinstance(node, exp.Anonymous) else [node.this]
+    found: dict[str, exp.Expr] = {}
+    for position, argument in enumerate(given):
+        is_named = isinstance(argument, exp.PropertyEQ | exp.Kwarg)
+        name = field_name(argument) if is_named else names[position] if position < len(names) else ""
+        if name not in names:
+            raise BindError(f"{function_name(node)} takes {len(names)} arguments: {', '.join(names)}")
+        found[name] = argument.expression if is_named else argument
+    absent = [name for name in names if name not in found]
+    if absent:
+        raise BindError(f'{function_name(node)}: missing argument "{absent[0]}". Arguments are: {", ".join(names)}')
+    return [found[name] for name in names]
+
+
+def _reshape(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
+    tensor, shape = _arguments(node, ("x", "shape"))
+    return binder.call("Reshape", [binder.node(tensor, scope), binder.node(shape, scope)], {})
+
+
+def _shape(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
+    (tensor,) = _arguments(node, ("x",))
+    return binder.call("Shape", [binder.node(tensor, scope)], {"out_type": "int64"})
+
+
+def _flatten(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value | None:
+    """A tensor as a vector. A LIST that SQL computes is left to DuckDB's own ``flatten``."""
+    (tensor,) = _arguments(node, ("x",))
+    if binder.value(tensor, scope) is None and binder.constant(tensor) is None and not is_row(tensor):
+        kind = binder.engine_type(tensor, scope)
+        if not (isinstance(kind, Array) and kind.size is not None):
+            return None
+    return binder.call("Reshape", [binder.node(tensor, scope), weak_constant([-1])], {})
+
+
+def _norm(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
+    """The p-norm of all elements: the number of nonzero ones for p = 0, the greatest for p = infinity."""
+    tensor, order = _arguments(node, ("x", "p"))
+    constant = binder.constant(order)
+    if constant is None or constant.value.ndim or (constant.type.dtype == "string" and constant.value != b"inf"):
+        raise UnsupportedError("norm: p must be a constant number, or 'inf'")
+    p = float(constant.value)
+    flat: Node = binder.call("Reshape", [binder.node(tensor, scope), weak_constant([-1])], {})
+    if not flat.type.dtype.startswith(("float", "complex", "bfloat")):
+        flat = binder.inference.cast(flat, "float64")
+    is_complex_tensor = flat.type.dtype.startswith("complex")
+    magnitude: Node = binder.call("ComplexAbs", [flat], {}) if is_complex_tensor else binder.call("Abs", [flat], {})
+    axis = weak_constant([0])
+    if p == float("inf"):
+        return binder.call("Max", [magnitude, axis], {})
+    if p == 0:
+        nonzero = binder.call("NotEqual", [magnitude, weak_constant(0.0)], {})
+        return binder.call("Sum", [binder.inference.cast(nonzero, magnitude.type.dtype), axis], {})
+    if p < 0:
+        raise UnsupportedError("norm: p must not be negative")
+    powers: Node = magnitude if p == 1 else binder.call("Pow", [magnitude, weak_constant(p)], {})
+    total: Output = binder.call("Sum", [powers, axis], {})
+    return total if p == 1 else binder.call("Pow", [total, weak_constant(1 / p)], {})
+
+
+HELPERS: dict[str, Callable[[TensorBinder, exp.Expr, Scope], Value | None]] = {
+    "reshape": _reshape,
+    "shape": _shape,
+    "flatten": _flatten,
+    "norm": _norm,
+}
