@@ -263,7 +263,9 @@ def _error(error: duckdb.Error) -> TfsqlError:
     excerpt = _EXCERPT.search(text)
     message = text[: excerpt.start()] if excerpt else text
     first, _, rest = _PREFIX.sub("", message).strip().partition("\n")
-    translated = kind(first, hint=" ".join(rest.split()) or None)
+    hint = " ".join(rest.split())
+    # DuckDB proposes its system tables where no other name is near.
+    translated = kind(first, hint=None if not hint or hint.startswith('Did you mean "pg_') else hint)
     translated.is_from_engine = True
     if excerpt:
         translated.engine_word = _pointed_word(excerpt)

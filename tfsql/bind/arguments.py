@@ -42,13 +42,13 @@ def match_arguments(spec: OperatorSpec, written: list[exp.Expr]) -> Arguments:
     position = 0
     for index, node in enumerate(written):
         if isinstance(node, exp.PropertyEQ | exp.Kwarg):
-            _add_named(spec, arguments, field_name(node), node.expression)
+            _add_named(spec, arguments, node)
         elif isinstance(node, exp.Struct) and index == 0 and _is_input_row(spec, node):
             for pair in node.expressions:
-                _add_named(spec, arguments, field_name(pair), pair.expression)
+                _add_named(spec, arguments, pair)
         elif isinstance(node, exp.Struct) and _is_attribute_row(spec, node, index, position, len(written)):
             for pair in node.expressions:
-                _add_attribute(spec, arguments, field_name(pair), pair.expression, pair)
+                _add_attribute(spec, arguments, pair)
         else:
             while position in arguments.inputs:
                 position += 1
@@ -71,29 +71,31 @@ def _is_attribute_row(spec: OperatorSpec, node: exp.Struct, index: int, position
     return index == count - 1 and not (is_complex and position < len(spec.inputs))
 
 
-def _add_named(spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expr) -> None:
+def _add_named(spec: OperatorSpec, arguments: Arguments, pair: exp.Expr) -> None:
+    name = field_name(pair)
     index = spec.input_index(name)
     if index is None:
-        _add_attribute(spec, arguments, name, value, value)
+        _add_attribute(spec, arguments, pair)
         return
     if index in arguments.inputs:
-        raise ArgumentError(f'{spec.sql_name}: input "{name}" is given twice', value)
-    arguments.inputs[index] = value
+        raise ArgumentError(f'{spec.sql_name}: input "{name}" is given twice', pair)
+    arguments.inputs[index] = pair.expression
 
 
-def _add_attribute(spec: OperatorSpec, arguments: Arguments, name: str, value: exp.Expr, node: exp.Expr) -> None:
+def _add_attribute(spec: OperatorSpec, arguments: Arguments, pair: exp.Expr) -> None:
+    name = field_name(pair)
     if spec.attribute(name) is None:
         inputs = [argument.name for argument in spec.inputs]
         attributes = [attribute.name for attribute in spec.attributes]
         known = f"Inputs are: {', '.join(inputs) or 'none'}. Attributes are: {', '.join(attributes) or 'none'}"
         raise ArgumentError(
             f'{spec.sql_name} has no input or attribute "{name}". {known}',
-            node,
+            pair,
             hint=did_you_mean(name, inputs + attributes),
         )
     if name in arguments.attributes:
-        raise ArgumentError(f'{spec.sql_name}: attribute "{name}" is given twice', node)
-    arguments.attributes[name] = value
+        raise ArgumentError(f'{spec.sql_name}: attribute "{name}" is given twice', pair)
+    arguments.attributes[name] = pair.expression
 
 
 def _too_many(spec: OperatorSpec, node: exp.Expr) -> ArgumentError:

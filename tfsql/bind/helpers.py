@@ -45,9 +45,9 @@ def _shape(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
 
 
 def _flatten(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value | None:
-    """A tensor as a vector. A LIST that SQL computes is left to DuckDB's own ``flatten``."""
+    """A tensor as a vector. A LIST is left to DuckDB's own ``flatten``, which takes one level off."""
     (tensor,) = _arguments(node, ("x",))
-    if binder.value(tensor, scope) is None and binder.constant(tensor) is None and not is_row(tensor):
+    if binder.value(tensor, scope) is None and not is_row(tensor) and not isinstance(tensor, exp.Placeholder):
         kind = binder.engine_type(tensor, scope)
         if not (isinstance(kind, Array) and kind.size is not None):
             return None

@@ -18,6 +18,7 @@ from tfsql.types import quote
 if TYPE_CHECKING:
     from tfsql.bind.statement import StatementBinder
 
+_SOURCE = "tfsql_source"
 _FUNCTIONS = ("rowname", "rowhash")
 
 
@@ -79,7 +80,9 @@ def _sources(select: exp.Select) -> list[tuple[exp.Expr, exp.Expr]]:
 
 
 def _source_name(binder: StatementBinder, holder: exp.Expr, item: exp.Expr) -> str:
-    alias = item.alias_or_name
+    alias = item.alias_or_name or _SOURCE
+    if not item.alias_or_name:
+        item.set("alias", exp.TableAlias(this=exp.to_identifier(_SOURCE)))
     columns = [name for name, _ in binder.prober.describe(f"{binder.scope()._with}SELECT * FROM {_bare(binder, item)}")]
     if ROW_NAME in columns or HIDDEN_ROW_NAME in columns:
         return f"{quote(alias)}.{ROW_NAME if ROW_NAME in columns else HIDDEN_ROW_NAME}"
@@ -88,12 +91,9 @@ def _source_name(binder: StatementBinder, holder: exp.Expr, item: exp.Expr) -> s
         if binder.environment.backend.is_base_table(parts):
             return f"{quote(alias)}.rowid::VARCHAR"
     inner = item.this if isinstance(item, exp.Subquery) else None
-    alias = alias or "tfsql_source"
     if isinstance(inner, exp.Select) and _keeps_rows(inner):
         name = _name(binder, inner)
         inner.append("expressions", exp.alias_(exp.Var(this=name), HIDDEN_ROW_NAME))
-        if not item.alias:
-            item.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
     else:
         numbered = f"(SELECT (row_number() OVER () - 1)::VARCHAR AS {HIDDEN_ROW_NAME}, * FROM {_bare(binder, item)})"
         joins = item.args.get("joins")

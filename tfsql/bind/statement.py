@@ -250,7 +250,7 @@ class StatementBinder:
         Raises:
           UnsupportedError: a tensor operator stands where it cannot run.
         """
-        if isinstance(tree, exp.Query):
+        if isinstance(tree, exp.Query | exp.Values):
             self.query(tree)
         elif isinstance(tree, exp.Copy):
             self._copy(tree)

@@ -143,8 +143,8 @@ class Kernel:
 
     def _groups(self, rows: list[Rows], count: int) -> list[tuple[np.ndarray, bool]]:
         """Positions of rows to compute together, and whether they have one shape."""
-        if not rows or all(column.shape is not None for column in rows):
-            return [(np.arange(count), bool(rows))]
+        if all(column.shape is not None for column in rows):
+            return [(np.arange(count), True)]
         signatures = np.concatenate([column.row_shapes() for column in rows], axis=1)
         distinct, group_of = np.unique(signatures, axis=0, return_inverse=True)
         sizes = np.bincount(group_of.reshape(-1), minlength=len(distinct))
@@ -231,13 +231,13 @@ class Kernel:
     def rules(self) -> dict[Any, str]:
         """How the rows of each call are batched; traces the kernel if its shapes are known before running."""
         shapes = [leaf.type.shape for leaf in self.program.leaves]
-        is_known = bool(shapes) and all(leaf.type.is_fixed for leaf in self.program.leaves)
+        is_known = all(leaf.type.is_fixed for leaf in self.program.leaves)
         if is_known:
             with self._lock:
                 lifted = self._specialised([Rows(np.empty(0), None, shape, 0) for shape in shapes])  # type: ignore[arg-type]
             if lifted is not None:
                 return lifted.rules
-        varying = "by shape" if shapes and not is_known and not self.program.is_stateful else LOOPED
+        varying = "by shape" if not is_known and not self.program.is_stateful else LOOPED
         return {call: varying if call in self.program.varying else "constant" for call in self.program.calls}
 
 

@@ -17,6 +17,7 @@ from tensorflow.python.ops.parallel_for import pfor
 
 from tfsql.kernel.graph import Environment, Program, Shape, static_shapes, storable
 from tfsql.tree import Call, Leaf, Node, Output
+from tfsql.types import WIDENED
 
 CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
 
@@ -151,11 +152,17 @@ class _Lifting:
 
     def _map(self, segment: list[Call]) -> None:
         inputs, outputs = self._border(segment)
-        stacked = [self._environment.tensor(node) for node in inputs]
-        signature = [tf.TensorSpec(self._shape_of(node), node.type.dtype) for node in outputs]
-        made = tf.map_fn(self._body(segment, inputs, outputs), stacked, fn_output_signature=signature)
+        body = self._body(segment, inputs, outputs)
+
+        def carried_body(row: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            plain = [_uncarried(tensor, node) for tensor, node in zip(row, inputs, strict=True)]
+            return [_carried(tensor) for tensor in body(plain)]
+
+        stacked = [_carried(self._environment.tensor(node)) for node in inputs]
+        signature = [tf.TensorSpec(self._shape_of(node), _carried_dtype(node)) for node in outputs]
+        made = tf.map_fn(carried_body, stacked, fn_output_signature=signature)
         for node, tensor in zip(outputs, made, strict=True):
-            self._environment.put(node, tensor)
+            self._environment.put(node, _uncarried(tensor, node))
 
     def _body(
         self, segment: list[Call], inputs: list[Node], outputs: list[Node]
@@ -184,6 +191,23 @@ class _Lifting:
         return list(dict.fromkeys(taken)), list(dict.fromkeys(given))
 
 
+def _is_quantised(node: Node) -> bool:
+    return node.type.dtype.startswith("q")
+
+
+def _carried_dtype(node: Node) -> str:
+    return WIDENED[node.type.dtype] if _is_quantised(node) else node.type.dtype
+
+
+def _carried(tensor: tf.Tensor) -> tf.Tensor:
+    """A tensor as a loop can carry it: TensorFlow 2.21 has no loop kernels for quantised dtypes."""
+    return storable(tensor) if tensor.dtype.is_quantized else tensor
+
+
+def _uncarried(tensor: tf.Tensor, node: Node) -> tf.Tensor:
+    return tf.bitcast(tensor, node.type.dtype) if _is_quantised(node) else tensor
+
+
 def looped(program: Program) -> Lifted:
     """``program`` over rows of any shapes, in one loop.
 
@@ -195,10 +219,11 @@ def looped(program: Program) -> Lifted:
         border = 2 * len(program.leaves)
         columns = [_Column(leaf, *tensors[2 * i : 2 * i + 2]) for i, leaf in enumerate(program.leaves)]
         outside = Environment(dict(zip(program.arguments, tensors[border:], strict=True)))
+        inside = [call for call in program.calls if call in program.varying or any(map(_is_quantised, _outputs(call)))]
         for call in program.calls:
-            if call not in program.varying:
+            if call not in inside:
                 outside.evaluate(call)
-        return _loop(program, rows, columns, outside)
+        return _loop(program, rows, columns, outside, inside)
 
     signature: list[tf.TensorSpec] = [tf.TensorSpec([], tf.int32)]
     for leaf in program.leaves:
@@ -226,13 +251,12 @@ class _Column:
 
 
 def _loop(
-    program: Program, rows: tf.Tensor, columns: list[_Column], outside: Environment
+    program: Program, rows: tf.Tensor, columns: list[_Column], outside: Environment, inside: list[Call]
 ) -> list[tuple[tf.Tensor, tf.Tensor]]:
     def body(index: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
         row = outside.child({column.leaf: column.row(index) for column in columns})
-        for call in program.calls:
-            if call in program.varying:
-                row.evaluate(call)
+        for call in inside:
+            row.evaluate(call)
         written = []
         for node, elements, shapes in zip(program.results, arrays[::2], arrays[1::2], strict=True):
             tensor = storable(row.tensor(node))
