@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfsql.split import describe_result
@@ -20,11 +21,17 @@ _RULES = {
 }
 
 
-def kernel_text(kernel: Kernel, *, is_analyze: bool = False) -> str:
-    """The kernel as EXPLAIN shows it; with ``is_analyze`` what it has done, too."""
+def kernel_text(kernel: Kernel, columns: Sequence[str] = (), *, is_analyze: bool = False) -> str:
+    """The kernel as EXPLAIN shows it.
+
+    Args:
+      columns: the columns that it makes: DuckDB's plan shows their names in its place.
+      is_analyze: whether to tell what it has done, too.
+    """
     program = kernel.program
     inputs = ", ".join(f"{leaf.sql}: {leaf.type}" for leaf in program.leaves)
-    lines = [f"{kernel.name}({inputs}) -> {describe_result(kernel)}"]
+    made = f", as {', '.join(columns)}" if columns else ""
+    lines = [f"{kernel.name}({inputs}) -> {describe_result(kernel)}{made}"]
     rules = kernel.rules()
     for call, text in zip(program.calls, program.lines(), strict=True):
         lines.append(f"  {text} -> {_outputs(call)}")

@@ -361,7 +361,9 @@ class _StatementRun:
             kernel.reset_statistics()
         prefix = "EXPLAIN ANALYZE" if is_analyze else "EXPLAIN"
         rows = self._run(Bound(f"{prefix} {bound.sql}", bound.parameters, bound.uses)).fetchall()
-        return [*rows, *((name, kernel_text(kernel, is_analyze=is_analyze)) for name, kernel in kernels.items())]
+        columns = {name: [use.column for use in bound.uses if use.kernel.name == name and use.column] for name in kernels}
+        texts = [(name, kernel_text(kernels[name], columns[name], is_analyze=is_analyze)) for name in kernels]
+        return [*rows, *texts]
 
     # -- views -------------------------------------------------------------------------------------------------------
 

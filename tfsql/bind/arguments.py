@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from tfsql.bind.literals import field_name
 from tfsql.errors import BindError, did_you_mean
-from tfsql.registry import OperatorSpec
+
+if TYPE_CHECKING:
+    from tfsql.registry import OperatorSpec
 
 
 @dataclass

@@ -37,12 +37,17 @@ _OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.
 
 @dataclass(frozen=True)
 class KernelUse:
-    """One place of a statement where a kernel is called, on ``leaves`` that have their meaning in ``scope``."""
+    """One place of a statement where a kernel is called, on ``leaves`` that have their meaning in ``scope``.
+
+    Attributes:
+      column: the column that the call makes, if it is one as a whole.
+    """
 
     kernel: Kernel
     span: Span
     leaves: tuple[str, ...]
     scope: Scope
+    column: str = ""
 
     def probe(self) -> str | None:
         """A query of the kernel's inputs here, in table order, to find a row that fails; None inside groups and such.
@@ -447,7 +452,10 @@ class StatementBinder:
             self.is_changed = True
             return self._spread(item.this, scope, spreads, is_outermost=is_outermost)
         if isinstance(item, exp.Alias):
-            item.set("this", self.expression(item.this, scope))
+            bound = self.expression(item.this, scope)
+            if bound is not item.this and self.uses:
+                self.uses[-1] = replace(self.uses[-1], column=item.alias)
+            item.set("this", bound)
             return [item]
         return [self.expression(item, scope)]
 
