@@ -24,16 +24,17 @@ import tfsql
 
 DIGITS = Path(__file__).parent.parent / "data" / "digits.parquet"
 FILTER = np.array([-1, 0, 1, -2, 0, 2, -1, 0, 1], np.float32).reshape(3, 3, 1, 1)
-SHAPE = (1, 28, 28, 1)
+STORED = (28, 28)
+CONVOLVED = (1, 28, 28, 1)
 
 
 def write_pictures(path: Path, rows: int) -> None:
-    """A Parquet file of ``rows`` pictures, ``label`` BIGINT and ``image`` float32[1, 28, 28, 1]."""
+    """A Parquet file of ``rows`` pictures, ``label`` BIGINT and ``image`` float32[28, 28]."""
     digits = pq.read_table(DIGITS)
     pictures = np.asarray(digits.column("image").combine_chunks().flatten().flatten()).reshape(-1, 28, 28)
     rolled = np.concatenate([np.roll(pictures, shift, axis=1) for shift in range(rows // len(pictures) + 1)])[:rows]
     image = pa.array(np.ascontiguousarray(rolled).reshape(-1))
-    for axis in reversed(SHAPE):
+    for axis in reversed(STORED):
         image = pa.FixedSizeListArray.from_arrays(image, axis)
     pq.write_table(pa.table({"label": np.resize(digits.column("label").to_numpy(), rows), "image": image}), path)
 
@@ -47,11 +48,11 @@ def by_hand(path: Path) -> Callable[[], pa.Table]:
     def run() -> pa.Table:
         table = pq.read_table(path)
         column = table.column("image").combine_chunks()
-        for _ in SHAPE:
+        for _ in STORED:
             column = column.flatten()
         result = convolve(tf.constant(column.to_numpy().reshape(-1, 28, 28, 1))).numpy()
         made = pa.array(result.reshape(-1))
-        for axis in reversed(SHAPE):
+        for axis in reversed(CONVOLVED):
             made = pa.FixedSizeListArray.from_arrays(made, axis)
         return pa.table({"label": table.column("label"), "picture": made})
 
@@ -62,8 +63,8 @@ def in_sql(path: Path) -> Callable[[], pa.Table]:
     """The same in SQL, text in, Arrow out."""
     con = tfsql.connect()
     query = (
-        f"SELECT label, tf_Conv2D(image, {FILTER.tolist()}, {{padding: 'SAME', strides: [1, 1, 1, 1]}}) AS picture "
-        f"FROM '{path}'"
+        f"SELECT label, tf_Conv2D(reshape(image, {list(CONVOLVED)}), {FILTER.tolist()}, "
+        f"{{padding: 'SAME', strides: [1, 1, 1, 1]}}) AS picture FROM '{path}'"
     )
     return lambda: con.sql(query).arrow()
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tfsql import flatten
 from tfsql.arrow_types import sql_type_of
 from tfsql.backends.base import Columns, EngineResult
-from tfsql.types import COMPLEX_PART, TensorType, display, tensor_type
+from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,23 +136,15 @@ class Relation:
         """A pandas data frame; tensor cells are NumPy arrays of their shape."""
         import pandas as pd
 
-        columns: dict[str, Any] = {}
-        table = self._nested_table()
-        for (name, kind), column in zip(self._shape(), table.columns, strict=True):
+        columns = {}
+        for name, kind, column in self._named_columns():
             tensor = tensor_type(kind)
             columns[name] = _cells(column, tensor) if tensor is not None and tensor.shape else column.to_pandas()
-        frame = pd.DataFrame(columns)
-        return (
-            frame
-            if list(frame.columns) == self.columns
-            else pd.concat([pd.Series(c, name=n) for n, c in columns.items()], axis=1)
-        )
+        return pd.DataFrame(columns)
 
     def numpy(self) -> dict[str, np.ndarray]:
         """Column name → array ``[rows, *shape]``; an object array of arrays where shapes differ; NULL rows masked."""
-        table = self._nested_table()
-        kinds = [tensor_type(kind) for _, kind in self._shape()]
-        return {n: _array(c, t) for n, c, t in zip(table.column_names, table.columns, kinds, strict=True)}
+        return {name: _array(column, tensor_type(kind)) for name, kind, column in self._named_columns()}
 
     def tensors(self) -> dict[str, Any]:
         """Column name → ``tf.Tensor`` ``[rows, *shape]``, or ``tf.RaggedTensor`` where shapes differ.
@@ -162,9 +154,7 @@ class Relation:
         """
         from tfsql.kernel.tensors import tensor_column
 
-        table = self._nested_table()
-        kinds = [kind for _, kind in self._shape()]
-        return {n: tensor_column(n, c, k) for n, c, k in zip(table.column_names, table.columns, kinds, strict=True)}
+        return {name: tensor_column(name, column, kind) for name, kind, column in self._named_columns()}
 
     def flatten(self) -> Relation:
         """This relation with every row and tensor spread into columns of scalars named by path: ``res.0.1``."""
@@ -183,6 +173,13 @@ class Relation:
         return table_text(self)
 
     # -- tables ------------------------------------------------------------------------------------------------------
+
+    def _named_columns(self) -> Iterator[tuple[str, SqlType, pa.ChunkedArray]]:
+        """Name, type and values of each column; a name that is there already gets ``_1``, ``_2``, ..."""
+        seen: dict[str, int] = {}
+        for (name, kind), column in zip(self._shape(), self._nested_table().columns, strict=True):
+            count = seen[name] = seen.get(name, -1) + 1
+            yield f"{name}_{count}" if count else name, kind, column
 
     def _nested_table(self) -> pa.Table:
         """The rows as an Arrow table with nested lists, computed once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,7 +64,6 @@ class Connection:
         self._views: dict[str, str] | None = None
         self._table_numbers = itertools.count(1)
         self._unused_tables: deque[str] = deque()
-        self._lock = threading.RLock()
         _OPEN.add(self)
 
     # -- running SQL -------------------------------------------------------------------------------------------------
@@ -361,7 +359,9 @@ class _StatementRun:
             kernel.reset_statistics()
         prefix = "EXPLAIN ANALYZE" if is_analyze else "EXPLAIN"
         rows = self._run(Bound(f"{prefix} {bound.sql}", bound.parameters, bound.uses)).fetchall()
-        columns = {name: [use.column for use in bound.uses if use.kernel.name == name and use.column] for name in kernels}
+        columns = {
+            name: [use.column for use in bound.uses if use.kernel.name == name and use.column] for name in kernels
+        }
         texts = [(name, kernel_text(kernels[name], columns[name], is_analyze=is_analyze)) for name in kernels]
         return [*rows, *texts]
 

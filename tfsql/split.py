@@ -68,8 +68,6 @@ def _check_ranks(value: Value) -> None:
                 "The rank of this result is not known before running, so it has no SQL type",
                 hint="Give it a shape: reshape(x, [...]); for tf_DecodeImage, expand_animations := false",
             )
-        if 0 in node.type.shape:
-            raise UnsupportedError(f"The result is {node.type}: SQL has no array of length 0")
         if node.type.dtype in ("variant", "resource"):
             raise UnsupportedError(f"The result is a {node.type.dtype}, which no column can hold")
 

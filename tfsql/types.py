@@ -49,6 +49,8 @@ COMPLEX_PART = {"complex64": "float32", "complex128": "float64"}
 # SQL types that have no dtype, and the type they are cast to where a tensor is wanted.
 CAST_FOR_TENSOR = {"HUGEINT": "BIGINT", "UHUGEINT": "UBIGINT", "DECIMAL": "DOUBLE", "ENUM": "VARCHAR"}
 
+MAX_ARRAY_LENGTH = 100_000
+
 _SIGNED = ("int8", "int16", "int32", "int64")
 _UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -152,6 +154,13 @@ def castable(sql_type: SqlType) -> SqlType:
     if isinstance(sql_type, Scalar) and sql_type.name in CAST_FOR_TENSOR:
         return Scalar(CAST_FOR_TENSOR[sql_type.name])
     return sql_type
+
+
+def declared(tensor: TensorType) -> TensorType:
+    """``tensor`` with the axes that an ARRAY cannot have, of no length or of more than 100,000, unknown."""
+    assert tensor.shape is not None
+    shape = tuple(axis if axis and axis <= MAX_ARRAY_LENGTH else None for axis in tensor.shape)
+    return TensorType(tensor.dtype, shape, tensor.is_bytes)
 
 
 def sql_type(tensor: TensorType) -> SqlType:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,8 @@ from tfsql.errors import TypeMismatchError
 ARRAY_COLUMN = "column0"
 
 _TABLE_MODULES = ("pandas", "pyarrow", "numpy", "tensorflow", "polars", "duckdb", "_duckdb", "tfsql")
+
+_TABLE_SIGNS = ("__arrow_c_stream__", "to_arrow_table", "__array__", "arrow", "row_splits")
 
 
 def caller_variables() -> dict[str, Any]:
@@ -34,16 +37,15 @@ def is_table(value: Any) -> bool:
         return bool(value) and all(isinstance(key, str) and is_table(item) for key, item in value.items())
     if module not in _TABLE_MODULES:
         return False
-    return any(
-        hasattr(value, name) for name in ("__arrow_c_stream__", "to_arrow_table", "__array__", "arrow")
-    ) and not isinstance(value, type | np.generic)
+    return any(hasattr(value, name) for name in _TABLE_SIGNS) and not isinstance(value, type | np.generic)
 
 
 def table_from(name: str, value: Any) -> pa.Table:
     """The Arrow table of a variable; arrays give one row for each element of their first axis.
 
     Raises:
-      TypeMismatchError: the value has no rows (a scalar array), or arrays of a dict differ in length.
+      TypeMismatchError: the value has no rows (a scalar array), holds what no column can, or is a dict of arrays that
+        differ in length.
     """
     if isinstance(value, dict):
         columns = {key: _column(f"{name}[{key!r}]", item) for key, item in value.items()}
@@ -52,8 +54,8 @@ def table_from(name: str, value: Any) -> pa.Table:
         return pa.table(columns)
     if hasattr(value, "to_arrow_table"):
         return nested(value.to_arrow_table())
-    if type(value).__module__.startswith("pandas") and hasattr(value, "columns"):
-        return _from_pandas(value)
+    if type(value).__module__.startswith("pandas"):
+        return _from_pandas(value if hasattr(value, "columns") else value.to_frame(value.name or ARRAY_COLUMN))
     if isinstance(value, pa.Table):
         return nested(value)
     if hasattr(value, "__arrow_c_stream__"):
@@ -73,32 +75,62 @@ def nested(table: pa.Table) -> pa.Table:
     return table
 
 
-def array_column(array: np.ndarray) -> pa.Array:
-    """``[rows, *shape]`` as an Arrow array of nested fixed-size lists, without a copy where the layout allows."""
+def array_column(array: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    """``[rows, *shape]`` as an Arrow array of nested fixed-size lists, without a copy where the layout allows.
+
+    Args:
+      missing: for each row whether it is NULL.
+    """
     flat = np.ascontiguousarray(array).reshape(-1)
-    if array.dtype.kind == "c":
-        parts = [pa.array(np.ascontiguousarray(part)) for part in (flat.real, flat.imag)]
-        level: pa.Array = pa.StructArray.from_arrays(parts, names=["real", "imag"])
-    elif array.dtype == np.float16 or array.dtype.kind == "V" or str(array.dtype).startswith(("bfloat16", "float8")):
-        level = pa.array(flat.astype(np.float32))
-    elif array.dtype.kind in "OSU":
-        level = pa.array(flat.tolist())
-    else:
-        level = pa.array(flat)
-    for axis in reversed(array.shape[1:]):
+    flat = flat.astype(flat.dtype.newbyteorder("="), copy=False)
+    if array.ndim == 1:
+        return _elements(flat, missing)
+    level = _elements(flat, None)
+    for axis in reversed(array.shape[2:]):
         level = pa.FixedSizeListArray.from_arrays(level, axis)
-    return level
+    mask = None if missing is None else pa.array(missing)
+    return pa.FixedSizeListArray.from_arrays(level, array.shape[1], mask=mask)
+
+
+def _elements(flat: np.ndarray, missing: np.ndarray | None) -> pa.Array:
+    if flat.dtype.kind == "c":
+        parts = [pa.array(np.ascontiguousarray(part)) for part in (flat.real, flat.imag)]
+        mask = None if missing is None else pa.array(missing)
+        return pa.StructArray.from_arrays(parts, names=["real", "imag"], mask=mask)
+    if flat.dtype == np.float16 or flat.dtype.kind == "V" or str(flat.dtype).startswith(("bfloat16", "float8")):
+        flat = flat.astype(np.float32)
+    return pa.array(flat.tolist() if flat.dtype.kind in "OSU" else flat, mask=missing)
 
 
 def _column(name: str, value: Any) -> pa.Array:
-    if hasattr(value, "to_list") and hasattr(value, "row_splits"):  # a RaggedTensor
-        return pa.array(value.to_list())
+    if hasattr(value, "row_splits"):
+        kind = pa.from_numpy_dtype(value.dtype.as_numpy_dtype)
+        return pa.array(value.to_list(), _nested_list(kind, value.shape.rank - 1))
+    if isinstance(value, np.ma.MaskedArray):
+        return _masked(name, value)
     array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
     if array.ndim == 0:
         raise TypeMismatchError(f"{name} is a single value, so it has no rows")
     if 0 in array.shape[1:]:
         raise TypeMismatchError(f"{name} has shape {list(array.shape)}: SQL has no array of length 0")
-    return array_column(array)
+    return _checked(name, lambda: array_column(array))
+
+
+def _masked(name: str, value: np.ma.MaskedArray) -> pa.Array:
+    """A masked array: rows that are masked as a whole are NULL."""
+    mask = np.ma.getmaskarray(value).reshape(len(value), -1)
+    missing = np.asarray(mask.all(axis=1))
+    if (mask.any(axis=1) != missing).any():
+        raise TypeMismatchError(f"{name} has masked elements inside a row, which would be NULLs inside an array")
+    return array_column(np.ma.getdata(value), missing if missing.any() else None)
+
+
+def _checked(name: str, make: Callable[[], pa.Array]) -> pa.Array:
+    """What ``make`` gives, with pyarrow's refusals told as tfsql's."""
+    try:
+        return make()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise TypeMismatchError(f"{name} cannot be a column: {error}") from error
 
 
 def _from_pandas(frame: Any) -> pa.Table:
@@ -106,22 +138,31 @@ def _from_pandas(frame: Any) -> pa.Table:
     arrays: dict[str, Any] = {}
     for name, series in frame.items():
         values = series.to_numpy() if series.dtype == object else None
-        if values is not None and len(values) and all(isinstance(v, np.ndarray) for v in values):
+        if values is not None and _are_arrays(values):
             arrays[str(name)] = _array_cells(values)
         else:
-            arrays[str(name)] = pa.Array.from_pandas(series)
+            arrays[str(name)] = _checked(f'Column "{name}"', partial(pa.Array.from_pandas, series))
     return pa.table(arrays)
 
 
+def _are_arrays(values: np.ndarray) -> bool:
+    kinds = {type(value) for value in values}
+    return np.ndarray in kinds and kinds <= {np.ndarray, type(None)}
+
+
 def _array_cells(values: np.ndarray) -> pa.Array:
-    if len({value.shape for value in values}) == 1 and 0 not in values[0].shape and values[0].ndim:
-        return array_column(np.stack(list(values)))
-    return pa.array([value.tolist() for value in values], _list_type(values[0]))
+    """Cells that are arrays, or None: an ARRAY column where they have one shape, else a LIST column."""
+    first = next(value for value in values if value is not None)
+    if len({value.shape for value in values if value is not None}) == 1 and first.ndim and 0 not in first.shape:
+        missing = np.array([value is None for value in values])
+        filled = [np.zeros_like(first) if value is None else value for value in values]
+        return array_column(np.stack(filled), missing if missing.any() else None)
+    kind = _nested_list(pa.from_numpy_dtype(first.dtype), first.ndim)
+    return pa.array([None if value is None else value.tolist() for value in values], kind)
 
 
-def _list_type(array: np.ndarray) -> pa.DataType:
-    kind = pa.from_numpy_dtype(array.dtype)
-    for _ in range(array.ndim):
+def _nested_list(kind: pa.DataType, rank: int) -> pa.DataType:
+    for _ in range(rank):
         kind = pa.list_(kind)
     return kind
 

@@ -117,7 +117,7 @@ class SourceBinder:
         types = self._binder.environment.file_types(path)
         if not types:
             return node
-        casts = ", ".join(f"{quote(name)}::{kind} AS {quote(name)}" for name, kind in types.items())
+        casts = ", ".join(f"{made} AS {quote(name)}" for name, made in types.items())
         scan = self._binder.sql(node.this)
         return self._replaced(node, f"(SELECT * REPLACE ({casts}) FROM {scan})", default_alias)
 

@@ -299,14 +299,18 @@ class StatementBinder:
         files = [item.name for item in tree.args.get("files") or []]
         params = {str(p.this.name).upper(): p for p in tree.args.get("params") or []}
         named = params["FORMAT"].expression.name.lower() if "FORMAT" in params else ""
-        is_parquet = named == "parquet" or (not named and any(is_parquet(name) for name in files))
+        writes_parquet = named == "parquet" or (not named and any(is_parquet(name) for name in files))
         is_export = bool(tree.args.get("kind")) is False
-        if not (is_parquet and is_export) or "KV_METADATA" in params:
+        if not (writes_parquet and is_export) or "KV_METADATA" in params:
             return
         relation = f"({self.sql(source.this)})" if is_query else self.sql(source)
-        schema = parquet.encode_schema(self.prober.describe(f"SELECT * FROM {relation}"))
+        columns = self.prober.describe(f"SELECT * FROM {relation}")
+        schema = parquet.encode_schema(columns)
         if schema is not None:
             self.is_changed = True
+            selected = parquet.as_lists(columns)
+            if selected is not None:
+                tree.set("this", exp.Var(this=f"(SELECT {selected} FROM {relation})"))
             metadata = exp.Var(this=f"{{'{parquet.SCHEMA_KEY}': '{schema}'}}")
             tree.append("params", exp.CopyParameter(this=exp.Var(this="KV_METADATA"), expression=metadata))
 

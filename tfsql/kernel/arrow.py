@@ -90,30 +90,45 @@ def rows_from_arrow(column: pa.Array, tensor: TensorType, name: str) -> Rows:
       RowError: a NULL inside an array, or lists of different lengths inside one row.
     """
     count = len(column)
+    if tensor.is_fixed:
+        return _fixed_rows(column, tensor, name)
     dims: list[np.ndarray] = []
     parents = np.arange(count)
     level = column
     for depth in range(tensor.rank):
-        lengths = _lengths(level)
+        lengths = list_lengths(level)
         per_row = _same_in_each_row(lengths, parents, count, name, depth)
         dims.append(per_row)
         parents = np.repeat(parents, lengths)
         level = level.flatten()
         if level.null_count:
-            row = int(parents[np.flatnonzero(~_valid(level))[0]])
-            raise RowError(f"{name} has a NULL inside its array", row, hint="Replace it, such as by coalesce(x, 0)")
-    elements = _elements(level, tensor)
-    if tensor.is_fixed:
-        shape = tuple(int(axis) for axis in tensor.shape or () if axis is not None)
-        return Rows(elements, None, shape, count)
+            raise _null_inside(name, int(parents[np.flatnonzero(~_valid(level))[0]]))
+    elements = elements_of(level, tensor)
     return Rows(elements, np.stack(dims, axis=1) if dims else np.zeros((count, 0), np.int64), None, count)
+
+
+def _fixed_rows(column: pa.Array, tensor: TensorType, name: str) -> Rows:
+    """The rows of nested fixed-size lists, whose elements lie in order already."""
+    shape = tuple(axis or 0 for axis in tensor.shape or ())
+    level = column
+    for axis in shape:
+        level = level.values.slice(level.offset * axis, len(level) * axis)
+        if level.null_count:
+            first = int(np.flatnonzero(~_valid(level))[0])
+            raise _null_inside(name, first * len(column) // len(level))
+    return Rows(elements_of(level, tensor), None, shape, len(column))
+
+
+def _null_inside(name: str, row: int) -> RowError:
+    return RowError(f"{name} has a NULL inside its array", row, hint="Replace it, such as by coalesce(x, 0)")
 
 
 def _valid(array: pa.Array) -> np.ndarray:
     return np.asarray(array.is_valid().to_numpy(zero_copy_only=False))
 
 
-def _lengths(level: pa.Array) -> np.ndarray:
+def list_lengths(level: pa.Array) -> np.ndarray:
+    """The length of each list of one level."""
     if pa.types.is_fixed_size_list(level.type):
         return np.full(len(level), level.type.list_size, np.int64)
     return np.asarray(pc.list_value_length(level).to_numpy(zero_copy_only=False), np.int64)
@@ -134,7 +149,8 @@ def _same_in_each_row(lengths: np.ndarray, parents: np.ndarray, count: int, name
     return per_row
 
 
-def _elements(values: pa.Array, tensor: TensorType) -> np.ndarray:
+def elements_of(values: pa.Array, tensor: TensorType) -> np.ndarray:
+    """Flat Arrow values as NumPy elements of the tensor's dtype."""
     if tensor.dtype in COMPLEX_PART:
         part = COMPLEX_PART[tensor.dtype]
         real, imaginary = (values.field(i).to_numpy(zero_copy_only=False) for i in range(2))

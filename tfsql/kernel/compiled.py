@@ -30,7 +30,7 @@ from tfsql.kernel.arrow import (
 from tfsql.kernel.graph import Program, Shape, index_paths
 from tfsql.kernel.lift import LOOPED, Lifted, NeedsLoopError, batched, looped
 from tfsql.tree import Node, Record, Sequence, Spread, Value
-from tfsql.types import TensorType
+from tfsql.types import TensorType, declared
 
 # So many rows of one shape are worth a function of their own; fewer run in one loop with others.
 MIN_ROWS_PER_SHAPE = 8
@@ -282,7 +282,7 @@ def _assemble(value: Value, results: Any) -> pa.Array:
         return _assemble_sequence(value, [next(results) for _ in value.items])
     if isinstance(value, Spread):
         return _assemble_spread(value.node, next(results))
-    return array_from_rows(next(results), value.type)
+    return array_from_rows(next(results), declared(value.type))
 
 
 def _assemble_sequence(value: Sequence, parts: list[Rows]) -> pa.Array:
@@ -290,7 +290,7 @@ def _assemble_sequence(value: Sequence, parts: list[Rows]) -> pa.Array:
     count = parts[0].count
     joined = concatenate(parts)
     order = np.arange(count * len(parts)).reshape(len(parts), count).T.reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(array_from_rows(joined.select(order), value.type), len(parts))
+    return pa.FixedSizeListArray.from_arrays(array_from_rows(joined.select(order), declared(value.type)), len(parts))
 
 
 def _assemble_spread(node: Node, rows: Rows) -> pa.Array:

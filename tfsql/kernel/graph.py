@@ -28,7 +28,7 @@ from tfsql.tree import (
     leaves_in_order,
     value_nodes,
 )
-from tfsql.types import WIDENED, Array, SqlType, Struct, TensorType, sql_type
+from tfsql.types import WIDENED, Array, SqlType, Struct, TensorType, declared, sql_type
 
 Shape = tuple[int | None, ...]
 
@@ -145,11 +145,11 @@ def _result_type(value: Value) -> SqlType:
     if isinstance(value, Record):
         return Struct(tuple((name, _result_type(field)) for name, field in value.fields))
     if isinstance(value, Sequence):
-        return Array(sql_type(value.type), len(value.items))
+        return Array(sql_type(declared(value.type)), len(value.items))
     if isinstance(value, Spread):
         item = sql_type(TensorType(value.node.type.dtype, (), value.node.type.is_bytes))
         return Struct(tuple((path, item) for path in index_paths(value.node.type.shape)))
-    return sql_type(value.type)
+    return sql_type(declared(value.type))
 
 
 def index_paths(shape: Shape | None) -> list[str]:

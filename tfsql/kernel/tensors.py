@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tfsql.errors import TypeMismatchError
 from tfsql.flatten import one_chunk
-from tfsql.kernel.arrow import rows_from_arrow
-from tfsql.types import SqlType, castable, display, tensor_type
+from tfsql.kernel.arrow import elements_of, list_lengths, rows_from_arrow
+from tfsql.types import SqlType, TensorType, castable, display, tensor_type
 
 
 def tensor_column(name: str, column: pa.ChunkedArray, kind: SqlType) -> Any:
@@ -32,4 +32,17 @@ def tensor_column(name: str, column: pa.ChunkedArray, kind: SqlType) -> Any:
     if tensor.is_fixed:
         rows = rows_from_arrow(flat, tensor, name)
         return tf.constant(rows.elements.reshape(rows.count, *(rows.shape or ())), tensor.dtype)
-    return tf.ragged.constant(flat.to_pylist(), tensor.dtype)
+    return _ragged(flat, tensor, name)
+
+
+def _ragged(column: pa.Array, tensor: TensorType, name: str) -> tf.RaggedTensor:
+    """Every axis behind the rows is ragged, so that the rank does not hang on what the rows hold."""
+    lengths = []
+    level = column
+    for _ in range(tensor.rank):
+        lengths.append(list_lengths(level))
+        level = level.flatten()
+        if level.null_count:
+            raise TypeMismatchError(f"Column {name} has a NULL inside its arrays, which a tensor cannot hold")
+    elements = tf.constant(elements_of(level, tensor), tensor.dtype)
+    return tf.RaggedTensor.from_nested_row_lengths(elements, lengths)
