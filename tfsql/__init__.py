@@ -22,7 +22,8 @@ from tfsql.errors import (
     UnsupportedError,
 )
 from tfsql.result import Relation
-from tfsql.session import Connection, Parameters
+from tfsql.running import Parameters
+from tfsql.session import Connection
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from tfsql.backends.base import Columns
+from tfsql.backends.base import Backend, Columns
+from tfsql.bind.functions import FunctionDefinition
+from tfsql.bind.functions import definitions as function_definitions
 from tfsql.types import quote
 
 _MARK = "tfsql_view"
@@ -29,3 +31,36 @@ def definitions(views: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The definitions of the shells among views given as name and SQL, by lower-case name."""
     found = ((name, _DEFINITION.search(sql or "")) for name, sql in views)
     return {name.lower(): match.group(1).replace("''", "'") for name, match in found if match}
+
+
+class Catalog:
+    """The views and functions of a database, read when first asked for and forgotten when the schema may change."""
+
+    _VIEWS = "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal"
+    _FUNCTIONS = (
+        "SELECT function_name, parameters, macro_definition FROM duckdb_functions() "
+        "WHERE function_type = 'macro' AND NOT internal"
+    )
+
+    def __init__(self, backend: Backend):
+        self._backend = backend
+        self._views: dict[str, str] | None = None
+        self._functions: dict[str, FunctionDefinition] | None = None
+
+    @property
+    def views(self) -> dict[str, str]:
+        """The definitions of the views that hold tensor operators, by lower-case name."""
+        if self._views is None:
+            self._views = definitions(self._backend.execute(self._VIEWS, {}).fetchall())
+        return self._views
+
+    @property
+    def functions(self) -> dict[str, FunctionDefinition]:
+        """The SQL functions of the database with one body, by lower-case name."""
+        if self._functions is None:
+            self._functions = function_definitions(self._backend.execute(self._FUNCTIONS, {}).fetchall())
+        return self._functions
+
+    def forget(self) -> None:
+        """Reads views and functions anew when next asked for."""
+        self._views = self._functions = None

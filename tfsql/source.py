@@ -96,6 +96,13 @@ class Statement:
     def span(self, start: int, end: int) -> Span:
         return self.source.original_span(start, end)
 
+    def slice(self, first: int, last: int) -> str:
+        """The user's text from token ``first`` to before token ``last``; empty if there is none."""
+        if first >= last:
+            return ""
+        start = self.source.original_offset(self.tokens[first].start)
+        return self.source.text[start : self.source.original_offset(self.tokens[last - 1].end) + 1]
+
     def named_span(self, error: TfsqlError) -> Span | None:
         """Where the word is that an error of the engine points at or names; None if it names none of this text."""
         for word in error.named_words():

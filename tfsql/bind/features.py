@@ -18,7 +18,6 @@ _ARITHMETIC = {
     TokenType.PLUS, TokenType.DASH, TokenType.STAR, TokenType.SLASH, TokenType.MOD, TokenType.DIV, TokenType.DSTAR,
     TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE, TokenType.EQ, TokenType.NEQ, TokenType.CARET,
 }  # fmt: skip
-_EXPLAINED = ("EXPLAIN",)
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,10 @@ class Features:
       is_tfsql: it can only be tfsql's.
       may_be_tfsql: it may be; binding tells.
       has_arithmetic: it has operators that are tfsql's where the engine refuses them.
-      head: ``EXPLAIN``, ``VIEW`` for CREATE VIEW, or empty.
+      head: ``EXPLAIN``, ``VIEW`` for CREATE VIEW, ``FUNCTION`` for CREATE FUNCTION, ``SHOW FUNCTIONS``,
+        ``DESCRIBE FUNCTION``, or empty.
       is_analyze: it starts with EXPLAIN ANALYZE.
+      has_call: whether it calls any function.
       view_body: for a view, the index of the first token of its query.
     """
 
@@ -40,6 +41,7 @@ class Features:
     head: str
     is_analyze: bool
     view_body: int | None
+    has_call: bool
 
 
 def features_of(statement: Statement, names: frozenset[str]) -> Features:
@@ -55,10 +57,21 @@ def features_of(statement: Statement, names: frozenset[str]) -> Features:
         is_tfsql=any(_is_sign(tokens, i) for i in range(len(tokens))) or _reads(tokens, names),
         may_be_tfsql=words[0] == "COPY" or any(_is_hint(tokens, i) for i in range(len(tokens))),
         has_arithmetic=any(token.token_type in _ARITHMETIC for token in tokens),
-        head="EXPLAIN" if words[0] in _EXPLAINED else "VIEW" if body is not None else "",
+        head=_head(words, body),
         is_analyze=words[:2] == ["EXPLAIN", "ANALYZE"],
         view_body=body,
+        has_call=any(_is_call(tokens, i) for i in range(len(tokens))),
     )
+
+
+def _head(words: list[str], view_body: int | None) -> str:
+    if words[0] == "EXPLAIN":
+        return "EXPLAIN"
+    if words == ["SHOW", "FUNCTIONS"] or (words[:2] == ["DESCRIBE", "FUNCTION"] and len(words) == 3):
+        return " ".join(words[:2])
+    if words[0] == "CREATE" and {"FUNCTION", "MACRO"} & set(words[1:5]):
+        return "FUNCTION"
+    return "VIEW" if view_body is not None else ""
 
 
 def _view_body(tokens: tuple[Token, ...]) -> int | None:

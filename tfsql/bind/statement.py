@@ -16,6 +16,7 @@ from tfsql import parquet, sugar
 from tfsql.backends.base import Backend
 from tfsql.bind import row_names
 from tfsql.bind.forms import OPERATOR_PREFIX, has_star, is_operator_name, is_row, row_elements
+from tfsql.bind.functions import FunctionDefinition, inline
 from tfsql.bind.literals import from_array, weak_constant
 from tfsql.bind.scope import Prober, Scope
 from tfsql.bind.sources import SourceBinder, is_parquet
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tfsql.registry import OperatorSpec
 
 MAX_VIEW_DEPTH = 32
+MAX_FUNCTION_DEPTH = 32
 _OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.Columns, exp.Var, exp.Placeholder)
 
 
@@ -95,6 +97,7 @@ class Environment:
       parameters: by name; positional ones are named "1", "2", ...
       variables: finds a table in the caller's Python variables and registers it; None if there is none.
       views: definitions of views that hold tensor operators, by lower-case name.
+      functions: SQL functions, by lower-case name.
       register_table: makes a table readable and returns its name.
       trust: whether operators that touch files may be called.
     """
@@ -104,6 +107,7 @@ class Environment:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     variables: Callable[[str], str | None] = lambda name: None
     views: Mapping[str, str] = field(default_factory=dict)
+    functions: Mapping[str, FunctionDefinition] = field(default_factory=dict)
     register_table: Callable[[Any], str] = lambda table: ""
     file_types: Callable[[str], Mapping[str, str]] = lambda path: {}
     trust: bool = False
@@ -161,6 +165,8 @@ class StatementBinder:
         self.is_changed = is_desugared
         self.uses: list[KernelUse] = []
         self.spreads: list[SpreadColumn] = []
+        self._inlined: dict[int, exp.Expr] = {}
+        self._inline_depth: dict[int, int] = {}
         self._pending_spreads: dict[int, list[str]] = {}
         self.tensors = TensorBinder(self)
         self.sources = SourceBinder(self)
@@ -220,6 +226,26 @@ class StatementBinder:
             raise UnsupportedError(f"{name} {judged.reason}{more}")
         return spec
 
+    def inlined(self, call: exp.Expr) -> exp.Expr | None:
+        """The body of the SQL function that is called, its arguments in place; None if it is none of those."""
+        definition = self.environment.functions.get(str(call.this).lower()) if isinstance(call, exp.Anonymous) else None
+        if definition is None:
+            return None
+        if id(call) not in self._inlined:
+            depth = self._inline_depth.get(id(call), 0)
+            if depth >= MAX_FUNCTION_DEPTH:
+                raise UnsupportedError(f"Function {definition.name} calls itself")
+            body = inline(definition, call)
+            self._inline_depth |= {id(part): depth + 1 for part in body.find_all(exp.Anonymous)}
+            self._inlined[id(call)] = body
+            self.keep(call)
+        return self._inlined[id(call)]
+
+    def is_shell(self, call: exp.Expr) -> bool:
+        """Whether a call is one of a function that only tfsql can run."""
+        definition = self.environment.functions.get(str(call.this).lower()) if isinstance(call, exp.Anonymous) else None
+        return definition is not None and definition.is_shell
+
     def parameter_value(self, name: str) -> Any:
         if name not in self.environment.parameters:
             known = ", ".join(self.environment.parameters) or "none"
@@ -259,7 +285,7 @@ class StatementBinder:
             self.query(tree)
         elif isinstance(tree, exp.Copy):
             self._copy(tree)
-        elif isinstance(tree, exp.Create | exp.Insert):
+        elif isinstance(tree, exp.Insert) or (isinstance(tree, exp.Create) and tree.kind in ("TABLE", "VIEW")):
             self._of_query(tree)
         elif isinstance(tree, exp.Update | exp.Delete):
             self._change(tree)
@@ -538,6 +564,11 @@ class StatementBinder:
         if value is not None:
             with self.located(node):
                 return exp.Var(this=self._kernel(value, node, scope))
+        if self.is_shell(node):
+            self.is_changed = True
+            body = self.inlined(node)
+            assert body is not None
+            return self.expression(body, scope)
         if is_row(node):
             self.is_changed = True
             fields = ", ".join(f"{quote(name)} := {sql}" for name, sql in self.row_columns(node, scope))

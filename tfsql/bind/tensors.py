@@ -102,6 +102,9 @@ class TensorBinder:
             return self.value(node.this, scope)
         if isinstance(node, exp.Anonymous) and is_operator_name(str(node.this)):
             return self._operator(node, scope)
+        inlined = self._statement.inlined(node)
+        if inlined is not None:
+            return self.value(inlined, scope)
         helper = HELPERS.get(function_name(node))
         if helper is not None:
             return helper(self, node, scope)

@@ -48,10 +48,14 @@ def _row(name: str) -> dict[str, Any]:
     }
 
 
-def _argument(argument: Argument) -> dict[str, str]:
-    """Name and type, as ``T`` for a type attribute, ``N * T`` for a list of one type, ``list of T`` for several."""
+def argument_type(argument: Argument) -> str:
+    """``T`` for a type attribute, ``N * T`` for a list of one type, ``list of T`` for a list of several."""
     kind = argument.dtype or argument.type_attr or f"list of {argument.type_list_attr}"
-    return {"name": argument.name, "type": f"{argument.number_attr} * {kind}" if argument.number_attr else kind}
+    return f"{argument.number_attr} * {kind}" if argument.number_attr else kind
+
+
+def _argument(argument: Argument) -> dict[str, str]:
+    return {"name": argument.name, "type": argument_type(argument)}
 
 
 def _attribute(attribute: Attribute) -> dict[str, Any]:

@@ -1,0 +1,349 @@
+"""One statement on its way through the steps: bound, run, explained, its errors told with row and place."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from sqlglot.tokenizer_core import Token, TokenType
+
+from tfsql import catalog
+from tfsql.bind import Bound, KernelUse, StatementBinder, bind_text, parse
+from tfsql.bind.features import Features, features_of
+from tfsql.bind.functions import check_body, read_create, shell
+from tfsql.bind.statement import engine_value
+from tfsql.describe import function_table, functions_table
+from tfsql.errors import BindError, ExecutionError, ParseError, Span, TfsqlError, UnsupportedError
+from tfsql.explain import kernel_text
+from tfsql.result import Relation, relation_of
+from tfsql.source import PLACEHOLDER_PREFIX, Statement
+from tfsql.sugar import desugar
+from tfsql.variables import table_names
+
+if TYPE_CHECKING:
+    from tfsql.backends.base import EngineResult
+    from tfsql.session import Connection
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+# First words of statements behind which views and functions may be others.
+_SCHEMA_WORDS = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "USE", "ROLLBACK", "ABORT", "IMPORT", "LOAD"})
+
+
+class StatementRun:
+    """One statement on its way through the steps."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        statement: Statement,
+        text: str,
+        parameters: Parameters,
+        variables: Mapping[str, Any],
+    ):
+        self._connection = connection
+        self._backend = connection.backend
+        self.statement = _numbered(statement)
+        self._text = text
+        self._parameters = parameters
+        self._variables = variables
+        self._tables: list[str] = []
+        names = frozenset(connection.catalog.views) | {name.lower() for name in table_names(variables)}
+        self._features: Features = features_of(statement, names)
+
+    def relation(self) -> Relation | None:
+        """The relation of the statement; None if it has run and returned no rows."""
+        self._check_parameters()
+        head = self._features.head
+        if head == "EXPLAIN":
+            return self._explain_relation()
+        if head == "VIEW" and self._features.is_tfsql:
+            self._create_view()
+            return None
+        if head == "FUNCTION" and self._features.is_tfsql and self._create_function():
+            return None
+        if head in ("SHOW FUNCTIONS", "DESCRIBE FUNCTION"):
+            return self._describe_functions()
+        bound = self._bind()
+        try:
+            return self._relation_of(bound)
+        except BindError:
+            if not self._may_be_tensors() or bound.sql is not self.statement.text:
+                raise
+            with suppress(ParseError):
+                bound = self._bind(always=True)
+            if bound.sql == self.statement.text:
+                raise
+            return self._relation_of(bound)
+
+    def _check_parameters(self) -> None:
+        """Refuses a parameter without a value, at its place."""
+        known = named_parameters(self._parameters)
+        for mark, token in itertools.pairwise(self.statement.tokens):
+            is_name = mark.token_type == TokenType.PARAMETER and mark.text == "$"
+            if is_name and token.text not in known and not token.text.startswith(PLACEHOLDER_PREFIX):
+                given = ", ".join(f"${name}" for name in known) or "none"
+                span = self.statement.span(mark.start, token.end + 1)
+                raise BindError(f"There is no value for parameter ${token.text}. Given are: {given}", span=span)
+
+    def _may_be_tensors(self) -> bool:
+        """Whether the engine may have refused a statement because arithmetic in it is on tensors."""
+        words = {token.text.lower() for token in self.statement.tokens}
+        return self._features.has_arithmetic or bool(words & set(self._connection.catalog.functions))
+
+    def _forget_schema(self) -> None:
+        if self.statement.tokens[0].text.upper() in _SCHEMA_WORDS:
+            self._connection.catalog.forget()
+
+    # -- binding -----------------------------------------------------------------------------------------------------
+
+    def _bind(self, *, always: bool = False, statement: Statement | None = None) -> Bound:
+        statement = statement or self.statement
+        verbatim = Bound(statement.text, self._plain_parameters())
+        is_shell_call = self._features.has_call and self._calls_shell(statement)
+        if not (self._features.is_tfsql or self._features.may_be_tfsql or is_shell_call or always):
+            return verbatim
+        try:
+            desugared = desugar(statement)
+            tree = parse(desugared)
+        except ParseError:
+            if self._features.is_tfsql or is_shell_call:
+                raise
+            return verbatim
+        environment = self._connection.environment(
+            self._parameters, self._variables, self._tables, has_call=self._features.has_call
+        )
+        is_desugared = desugared.tokens != statement.tokens
+        binder = StatementBinder(desugared, environment, is_desugared=is_desugared)
+        binder.statement(tree)
+        if not binder.is_changed:
+            return verbatim
+        sql = binder.source.restore(binder.sql(tree))
+        return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), tuple(binder.spreads))
+
+    def _calls_shell(self, statement: Statement) -> bool:
+        functions = self._connection.catalog.functions
+        words = {token.text.lower() for token in statement.tokens} & set(functions)
+        return any(functions[word].is_shell for word in words)
+
+    def _plain_parameters(self) -> Any:
+        if self._parameters is None:
+            return {}
+        if isinstance(self._parameters, Mapping):
+            return {name: engine_value(value) for name, value in self._parameters.items()}
+        return [engine_value(value) for value in self._parameters]
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def _relation_of(self, bound: Bound) -> Relation | None:
+        returns_rows = self._backend.returns_rows(bound.sql)
+        if returns_rows:
+            columns = self._backend.describe(bound.sql, bound.parameters)
+            relation = Relation(
+                columns, lambda: self._run(bound), lambda: self._run_arrow(bound), self._explain_text, bound.spreads
+            )
+            self._tie_tables(relation)
+            return relation
+        result = self._run(bound)
+        self._forget_schema()
+        self._connection.unused_tables.extend(self._tables)
+        table = result.rows_of_change()
+        return None if table is None else relation_of(table, self._explain_text)
+
+    def _tie_tables(self, relation: Relation) -> None:
+        """Lets the tables that were registered for this statement go when its relation does."""
+        if self._tables:
+            weakref.finalize(relation, self._connection.unused_tables.extend, list(self._tables))
+
+    def _run(self, bound: Bound) -> EngineResult:
+        for use in bound.uses:
+            use.kernel.restart()
+        with self._kernel_errors(bound.uses):
+            return _Watched(self._backend.execute(bound.sql, bound.parameters), lambda: self._kernel_errors(bound.uses))
+
+    def _run_arrow(self, bound: Bound) -> pa.Table:
+        for use in bound.uses:
+            use.kernel.restart()
+        with self._kernel_errors(bound.uses):
+            return self._backend.arrow(bound.sql, bound.parameters)
+
+    @contextmanager
+    def _kernel_errors(self, uses: Sequence[KernelUse]) -> Iterator[None]:
+        """Errors of kernels come out as themselves, with the row and the place in the SQL."""
+        for use in uses:
+            use.kernel.last_error = None
+        try:
+            yield
+        except TfsqlError as error:
+            for use in uses:
+                if use.kernel.last_error is not None:
+                    raise self._kernel_error(use, use.kernel.last_error).locate(self._text) from use.kernel.last_error
+            if error.span is None:
+                error.span = self.statement.named_span(error)
+            raise error.locate(self._text) from error.__cause__
+
+    def _kernel_error(self, use: KernelUse, cause: Exception) -> TfsqlError:
+        found = self._failing_row(use)
+        row, cause = found if found is not None else (None, cause)
+        if not isinstance(cause, TfsqlError):
+            return ExecutionError(f"{type(cause).__name__} in {use.kernel.name}: {cause}", span=use.span)
+        place = "" if row is None else f" (row {row})"
+        return ExecutionError(f"{cause.message}{place}", hint=cause.hint, span=use.span)
+
+    def _failing_row(self, use: KernelUse) -> tuple[int, TfsqlError] | None:
+        """The position, from 0 and in table order, of the first row on which a kernel fails, and its error."""
+        from tfsql.kernel import RowError
+
+        probe = use.probe()
+        if probe is None or use.kernel.program.is_stateful:
+            return None
+        first = 0
+        with suppress(TfsqlError):
+            for batch in self._backend.stream(probe, {}):
+                passes = batch.column(batch.num_columns - 1).fill_null(False)
+                kept = batch.filter(passes)
+                try:
+                    use.kernel(*kept.columns[:-1])
+                except RowError as error:
+                    position = int(passes.to_numpy(zero_copy_only=False).nonzero()[0][error.row])
+                    return first + position, error
+                first += batch.num_rows
+        return None
+
+    # -- EXPLAIN -----------------------------------------------------------------------------------------------------
+
+    def _explain_relation(self) -> Relation:
+        count = 2 if self._features.is_analyze else 1
+        inner = Statement(
+            self.statement.source,
+            self.statement.tokens[count:],
+            self.statement.slice(count, len(self.statement.tokens)),
+        )
+        bound = self._bind(statement=inner)
+        rows = self._explain_rows(bound, is_analyze=self._features.is_analyze)
+        table = pa.table({"explain_key": [key for key, _ in rows], "explain_value": [text for _, text in rows]})
+        return relation_of(table, lambda analyze: "\n".join(text for _, text in rows))
+
+    def _explain_text(self, analyze: bool) -> str:
+        return "\n".join(text for _, text in self._explain_rows(self._bind(), is_analyze=analyze))
+
+    def _explain_rows(self, bound: Bound, *, is_analyze: bool) -> list[tuple[str, str]]:
+        """The engine's plan, and a text for each kernel in it."""
+        kernels = {use.kernel.name: use.kernel for use in bound.uses}
+        for kernel in kernels.values():
+            kernel.reset_statistics()
+        prefix = "EXPLAIN ANALYZE" if is_analyze else "EXPLAIN"
+        rows = self._run(Bound(f"{prefix} {bound.sql}", bound.parameters, bound.uses)).fetchall()
+        columns = {
+            name: [use.column for use in bound.uses if use.kernel.name == name and use.column] for name in kernels
+        }
+        texts = [(name, kernel_text(kernels[name], columns[name], is_analyze=is_analyze)) for name in kernels]
+        return [*rows, *texts]
+
+    # -- functions ---------------------------------------------------------------------------------------------------
+
+    def _create_function(self) -> bool:
+        """``CREATE FUNCTION`` over tensor operators; False for a form that is not ours."""
+        created = read_create(self.statement)
+        if created is None:
+            return False
+        definition = created.definition
+        check_body(definition)
+        self._backend.execute(shell(created), {})
+        self._connection.catalog.forget()
+        return True
+
+    def _describe_functions(self) -> Relation:
+        functions = self._connection.catalog.functions
+        if self._features.head == "SHOW FUNCTIONS":
+            table = functions_table(functions)
+        else:
+            name = self.statement.tokens[2]
+            try:
+                table = function_table(name.text, functions)
+            except BindError as error:
+                error.span = self.statement.span(name.start, name.end + 1)
+                raise
+        return relation_of(table, lambda analyze: "")
+
+    # -- views -------------------------------------------------------------------------------------------------------
+
+    def _create_view(self) -> None:
+        """``CREATE VIEW`` over tensor operators: checked now, kept as a shell that carries its text."""
+        split = self._features.view_body
+        assert split is not None
+        count = len(self.statement.tokens)
+        start = self.statement.source.original_offset(self.statement.tokens[split].start)
+        definition, lead = self.statement.slice(split, count), self.statement.slice(0, split)
+        if self._parameters:
+            raise UnsupportedError("A view cannot have parameters")
+        tables: list[str] = []
+        bound = self._located_in_view(definition, start, tables)
+        if tables and "read_idx" not in definition.lower() and "tf_operators" not in definition.lower():
+            raise UnsupportedError("A view cannot keep a Python variable", hint="Make a table of it first")
+        columns = self._backend.describe(bound.sql, {})
+        self._backend.execute(f"{lead} {catalog.shell(definition, columns)}", {})
+        self._connection.catalog.forget()
+
+    def _located_in_view(self, definition: str, start: int, tables: list[str]) -> Bound:
+        environment = self._connection.environment(None, self._variables, tables)
+        try:
+            return bind_text(definition, environment)
+        except TfsqlError as error:
+            if error.span is not None:
+                error.span = Span(error.span.start + start, error.span.end + start)
+            error.sql = None
+            raise
+
+
+class _Watched:
+    """An engine's rows, with the errors of kernels told as tfsql's."""
+
+    def __init__(self, result: EngineResult, errors: Any):
+        self._result = result
+        self._errors = errors
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        with self._errors():
+            return self._result.fetchone()
+
+    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
+        with self._errors():
+            return self._result.fetchmany(size)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        with self._errors():
+            return self._result.fetchall()
+
+    def rows_of_change(self) -> pa.Table | None:
+        with self._errors():
+            return self._result.rows_of_change()
+
+
+def named_parameters(parameters: Parameters) -> dict[str, Any]:
+    """Parameters by name; those of a sequence are named by position from 1."""
+    if parameters is None:
+        return {}
+    if isinstance(parameters, Mapping):
+        return dict(parameters)
+    return {str(position): value for position, value in enumerate(parameters, 1)}
+
+
+def _numbered(statement: Statement) -> Statement:
+    """The statement with each ``?`` numbered: ``$1``, ``$2``, ..."""
+    tokens: list[Token] = []
+    numbers = itertools.count(1)
+    for token in statement.tokens:
+        if token.token_type == TokenType.PLACEHOLDER and token.text == "?":
+            tokens += [_like(token, TokenType.PARAMETER, "$"), _like(token, TokenType.NUMBER, str(next(numbers)))]
+        else:
+            tokens.append(token)
+    return statement.with_tokens(tokens)
+
+
+def _like(token: Token, kind: TokenType, text: str) -> Token:
+    return Token(kind, text, token.line, token.col, token.start, token.end, [])
