@@ -6,6 +6,7 @@ the error that the user reads before the first row.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,13 +14,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfsql.errors import BindError, ShapeError, TypeMismatchError, did_you_mean
+from tfsql.errors import BindError, ResourceError, ShapeError, TypeMismatchError, did_you_mean
 from tfsql.registry import NO_DEFAULT, Argument, OperatorSpec, returns_bytes
 from tfsql.registry.attributes import attribute_value, for_tensorflow
 from tfsql.tree import Call, Constant, Leaf, Node, Output
 from tfsql.types import SQL_OF_DTYPE, WIDENED, TensorType, promote, sql_type
 
 ListOrNode = Node | tuple[Node, ...]
+
+# What one tensor of one row may take.
+MAX_CELL_BYTES = 256 * 2**20
 
 # The order in which the dtypes of bare literals are tried.
 _WEAK_CANDIDATES = {
@@ -205,6 +209,7 @@ class Inference:
             (argument.name, _types_of(value, is_bytes=is_bytes))
             for argument, value in zip(spec.outputs, made, strict=True)
         )
+        _check_size(spec, outputs)
         call = Call(spec.name, tuple(inputs), attributes, outputs, spec.is_stateful)
         self._results[call] = made
         return call
@@ -222,6 +227,18 @@ class Inference:
             else:
                 self._symbols[node] = tf.compat.v1.placeholder(node.type.dtype, node.type.shape)
         return self._symbols[node]
+
+
+def _check_size(spec: OperatorSpec, outputs: Iterable[tuple[str, TensorType | tuple[TensorType, ...]]]) -> None:
+    """Refuses an output that is known to be larger than one row may be."""
+    for name, kinds in outputs:
+        for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+            size = math.prod(axis or 0 for axis in kind.shape or (0,)) * tf.as_dtype(kind.dtype).size
+            if size > MAX_CELL_BYTES:
+                raise ResourceError(
+                    f"{spec.sql_name}: its {name} would be {kind}, {size / 2**20:,.0f} MB for each row; "
+                    f"the limit is {MAX_CELL_BYTES // 2**20} MB"
+                )
 
 
 def apply_operator(spec: OperatorSpec, inputs: Sequence[Any], attributes: dict[str, Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,10 +18,10 @@ from tfsql.bind.features import Features, features_of
 from tfsql.bind.functions import check_body, read_create, shell
 from tfsql.bind.statement import engine_value
 from tfsql.describe import function_table, functions_table
-from tfsql.errors import BindError, ExecutionError, ParseError, Span, TfsqlError, UnsupportedError
+from tfsql.errors import BindError, ExecutionError, ParseError, ResourceError, Span, TfsqlError, UnsupportedError
 from tfsql.explain import kernel_text
 from tfsql.result import Relation, relation_of
-from tfsql.source import PLACEHOLDER_PREFIX, Statement
+from tfsql.source import PLACEHOLDER_PREFIX, Statement, check_nesting
 from tfsql.sugar import desugar
 from tfsql.variables import table_names
 
@@ -30,8 +31,24 @@ if TYPE_CHECKING:
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
+RECURSION_LIMIT = 25_000
+_COMMITS = frozenset({"COMMIT", "END"})
+_ROLLBACKS = frozenset({"ROLLBACK", "ABORT"})
 # First words of statements behind which views and functions may be others.
 _SCHEMA_WORDS = frozenset({"CREATE", "DROP", "ALTER", "ATTACH", "DETACH", "USE", "ROLLBACK", "ABORT", "IMPORT", "LOAD"})
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Room for the recursive steps on deeply nested SQL: the grammar takes some forty calls a level."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+    try:
+        yield
+    except RecursionError as error:
+        raise ResourceError("The SQL is nested too deeply") from error
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 class StatementRun:
@@ -52,8 +69,8 @@ class StatementRun:
         self._parameters = parameters
         self._variables = variables
         self._tables: list[str] = []
-        names = frozenset(connection.catalog.views) | {name.lower() for name in table_names(variables)}
-        self._features: Features = features_of(statement, names)
+        usable = frozenset(name.lower() for name in table_names(variables))
+        self._features: Features = features_of(statement, frozenset(connection.catalog.views), usable)
 
     def relation(self) -> Relation | None:
         """The relation of the statement; None if it has run and returned no rows."""
@@ -108,9 +125,10 @@ class StatementRun:
         if not (self._features.is_tfsql or self._features.may_be_tfsql or is_shell_call or always):
             return verbatim
         try:
+            check_nesting(statement)
             desugared = desugar(statement)
             tree = parse(desugared)
-        except ParseError:
+        except (ParseError, ResourceError):
             if self._features.is_tfsql or is_shell_call:
                 raise
             return verbatim
@@ -148,11 +166,26 @@ class StatementRun:
             )
             self._tie_tables(relation)
             return relation
-        result = self._run(bound)
+        result = self._run_change(bound)
         self._forget_schema()
         self._connection.unused_tables.extend(self._tables)
         table = result.rows_of_change()
         return None if table is None else relation_of(table, self._explain_text)
+
+    def _run_change(self, bound: Bound) -> EngineResult:
+        """Runs a statement that is no query; the kernels follow the transactions."""
+        kernels, word = self._connection.kernels, self.statement.tokens[0].text.upper()
+        try:
+            result = self._run(bound)
+        except TfsqlError:
+            if word in _COMMITS:
+                kernels.end_transaction(is_kept=False)
+            raise
+        if word in ("BEGIN", "START"):
+            kernels.begin_transaction()
+        elif word in _COMMITS or word in _ROLLBACKS:
+            kernels.end_transaction(is_kept=word in _COMMITS)
+        return result
 
     def _tie_tables(self, relation: Relation) -> None:
         """Lets the tables that were registered for this statement go when its relation does."""

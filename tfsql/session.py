@@ -16,7 +16,7 @@ from tfsql.bind import Environment
 from tfsql.catalog import Catalog
 from tfsql.errors import TfsqlError
 from tfsql.result import Relation
-from tfsql.running import Parameters, StatementRun, named_parameters
+from tfsql.running import Parameters, StatementRun, deep_recursion, named_parameters
 from tfsql.source import Statement, statements
 from tfsql.split import KernelCache
 from tfsql.variables import caller_variables, table_from, table_names
@@ -52,7 +52,7 @@ class Connection:
         trust: bool = False,
     ):
         self.backend: Backend = DuckDBBackend(str(path), read_only=read_only, config=config)
-        self._kernels = KernelCache(self.backend)
+        self.kernels = KernelCache(self.backend)
         self._trust = trust
         self.catalog = Catalog(self.backend)
         self._table_numbers = itertools.count(1)
@@ -112,7 +112,8 @@ class Connection:
         self._drop_unused_tables()
         run = StatementRun(self, statement, text, parameters, variables)
         try:
-            return run.relation()
+            with deep_recursion():
+                return run.relation()
         except TfsqlError as error:
             if error.span is None:
                 error.span = run.statement.named_span(error)
@@ -137,7 +138,7 @@ class Connection:
 
         return Environment(
             self.backend,
-            self._kernels,
+            self.kernels,
             named_parameters(parameters),
             variable,
             self.catalog.views,

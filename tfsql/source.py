@@ -18,9 +18,12 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from tfsql.errors import ParseError, Span, TfsqlError
+from tfsql.errors import ParseError, ResourceError, Span, TfsqlError
 
 DIALECT = DuckDB()
+MAX_NESTING = 250
+OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
+CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 PLACEHOLDER_PREFIX = "tfsql_literal_"
 
 # Quoted text and comments are matched first, so that brackets inside them are passed over.
@@ -210,6 +213,20 @@ def statements(text: str) -> Iterator[Statement]:
             current = []
     if current:
         yield _statement(source, current)
+
+
+def check_nesting(statement: Statement) -> None:
+    """Refuses brackets nested deeper than the steps behind, which are recursive, can follow.
+
+    Raises:
+      ResourceError: there are more than ``MAX_NESTING``.
+    """
+    depth = 0
+    for token in statement.tokens:
+        depth += (token.token_type in OPENING) - (token.token_type in CLOSING)
+        if depth > MAX_NESTING:
+            span = statement.span(token.start, token.end + 1)
+            raise ResourceError(f"The SQL is nested more than {MAX_NESTING} brackets deep", span=span)
 
 
 def _statement(source: Source, tokens: list[Token]) -> Statement:

@@ -26,6 +26,19 @@ class KernelCache:
         self._kernels: OrderedDict[str, Kernel] = OrderedDict()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+        self._in_transaction: list[str] | None = None
+
+    def begin_transaction(self) -> None:
+        """From here on, what is registered is lost if the transaction is."""
+        self._in_transaction = []
+
+    def end_transaction(self, *, is_kept: bool) -> None:
+        """Forgets the kernels of a transaction that was rolled back: the engine has forgotten them too."""
+        with self._lock:
+            lost = [] if is_kept else self._in_transaction or []
+            for key in lost:
+                self._kernels.pop(key, None)
+            self._in_transaction = None
 
     def kernel(self, value: Value) -> Kernel:
         """The kernel that computes ``value``, registered with the backend.
@@ -48,7 +61,10 @@ class KernelCache:
             self._backend.register_kernel(
                 kernel.name, kernel, types, program.result_type(), is_volatile=program.is_stateful
             )
-            self._kernels[key if not program.is_stateful else kernel.name] = kernel
+            stored = key if not program.is_stateful else kernel.name
+            self._kernels[stored] = kernel
+            if self._in_transaction is not None:
+                self._in_transaction.append(stored)
             if len(self._kernels) > MAX_KERNELS:
                 _, oldest = self._kernels.popitem(last=False)
                 self._backend.unregister_kernel(oldest.name)

@@ -16,14 +16,12 @@ from __future__ import annotations
 from sqlglot.tokenizer_core import Token, TokenType
 
 from tfsql.errors import ParseError
-from tfsql.source import DIALECT, Statement
+from tfsql.source import CLOSING, DIALECT, OPENING, Statement
 
 SPREAD = "tfsql:spread"
 ROW_FUNCTION = "tfsql_row"
 ROW_NAME = "_rowName"
 
-_OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
-_CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _CLAUSES = {
     TokenType.FROM,
     TokenType.WHERE,
@@ -69,9 +67,10 @@ def item_text(statement: Statement, position: int) -> str:
     first, depth = index, 0
     while first > 0:
         kind = tokens[first - 1].token_type
-        depth += (kind in _CLOSING) - (kind in _OPENING)
-        if depth < 0 or (depth == 0 and kind in (TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT)):
+        depth += (kind in CLOSING) - (kind in OPENING)
+        if depth <= 0 and kind in (TokenType.COMMA, TokenType.SELECT, TokenType.DISTINCT):
             break
+        depth = max(depth, 0)  # an opening bracket that encloses the position: the item starts before it
         first -= 1
     last = max(_end_of_expression(tokens, first), first + 1) - 1
     return statement.source.short[tokens[first].start : tokens[last].end + 1]
@@ -124,7 +123,7 @@ def _ends_expression(tokens: list[Token], index: int) -> bool:
         return False
     before = tokens[index - 1]
     ends = {TokenType.IDENTIFIER, TokenType.VAR, TokenType.NUMBER, TokenType.STRING, TokenType.STAR, TokenType.END}
-    return before.token_type in ends | _CLOSING or (before.text[:1].isalnum() and before.token_type not in {
+    return before.token_type in ends | CLOSING or (before.text[:1].isalnum() and before.token_type not in {
         TokenType.SELECT, TokenType.ALIAS, TokenType.FROM, TokenType.WHERE, TokenType.AND, TokenType.OR, TokenType.TABLE
     })  # fmt: skip
 
@@ -134,7 +133,7 @@ def _select_before(tokens: list[Token], index: int) -> int | None:
     depth = 0
     for i in range(index - 1, -1, -1):
         kind = tokens[i].token_type
-        depth += (kind in _CLOSING) - (kind in _OPENING)
+        depth += (kind in CLOSING) - (kind in OPENING)
         if depth < 0 or (depth == 0 and kind in _CLAUSES):
             return None
         if depth == 0 and kind == TokenType.SELECT:
@@ -147,9 +146,9 @@ def _end_of_expression(tokens: list[Token], start: int) -> int:
     depth = 0
     for i in range(start, len(tokens)):
         kind = tokens[i].token_type
-        if depth == 0 and (kind in _CLAUSES or kind in _CLOSING or kind in (TokenType.COMMA, TokenType.ALIAS)):
+        if depth == 0 and (kind in _CLAUSES or kind in CLOSING or kind in (TokenType.COMMA, TokenType.ALIAS)):
             return i
-        depth += (kind in _OPENING) - (kind in _CLOSING)
+        depth += (kind in OPENING) - (kind in CLOSING)
     return len(tokens)
 
 
@@ -189,7 +188,7 @@ def _elements(tokens: list[Token]) -> list[list[Token]]:
     elements: list[list[Token]] = [[]] if tokens else []
     depth = 0
     for token in tokens:
-        depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+        depth += (token.token_type in OPENING) - (token.token_type in CLOSING)
         if depth == 0 and token.token_type == TokenType.COMMA:
             elements.append([])
         else:

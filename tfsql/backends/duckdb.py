@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ _ERRORS: tuple[tuple[type[Exception], type[TfsqlError]], ...] = (
     (duckdb.InvalidInputException, ExecutionError),
     (duckdb.Error, BackendError),
 )
+_Lock = contextlib.AbstractContextManager[Any]
 STREAM_ROWS = 2048
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z-]*(?: [A-Z][A-Za-z/-]*)* )?(?:Error|Exception): ")
 _EXCERPT = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
@@ -56,7 +58,8 @@ class DuckDBBackend:
     """
 
     def __init__(self, path: str = ":memory:", *, read_only: bool = False, config: Mapping[str, Any] | None = None):
-        with _translated():
+        self._lock = threading.RLock()
+        with self._guarded():
             self._connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
             # Variables of the caller are found by the session; DuckDB would find those of this package.
             self._connection.execute("SET python_enable_replacements = false")
@@ -78,7 +81,7 @@ class DuckDBBackend:
         return self._connection
 
     def describe(self, sql: str, parameters: Mapping[str, Any]) -> Columns:
-        with _translated():
+        with self._guarded():
             self._free()
             if not parameters:
                 relation = self._connection.sql(sql)
@@ -87,27 +90,27 @@ class DuckDBBackend:
             return [(row[0], sql_type(duckdb.sqltype(row[1]))) for row in rows]
 
     def evaluate(self, sql: str) -> Any:
-        with _translated():
+        with self._guarded():
             return self._free().execute(f"SELECT {sql}").fetchall()[0][0]
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any]) -> DuckDBResult:
-        with _translated():
-            result = DuckDBResult(self._free().execute(sql, parameters or None))
+        with self._guarded():
+            result = DuckDBResult(self._free().execute(sql, parameters or None), self._lock)
             self._live = weakref.ref(result)
             return result
 
     def arrow(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any]) -> pa.Table:
-        with _translated():
+        with self._guarded():
             self._free()
             return self._connection.sql(sql, params=parameters or None).to_arrow_table()
 
     def stream(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
-        with _translated():
+        with self._guarded():
             self._free()
             yield from self._connection.sql(sql, params=parameters or None).to_arrow_reader(STREAM_ROWS)
 
     def returns_rows(self, sql: str) -> bool | None:
-        with _translated():
+        with self._guarded():
             statement = self._connection.extract_statements(sql)[0]
             if statement.type == duckdb.StatementType.SELECT:
                 return True
@@ -123,7 +126,7 @@ class DuckDBBackend:
         *,
         is_volatile: bool,
     ) -> None:
-        with _translated():
+        with self._guarded():
             self._free().create_function(
                 name,
                 _with_parameters(function, len(arguments)),
@@ -139,11 +142,11 @@ class DuckDBBackend:
             self._free().remove_function(name)
 
     def unregister_table(self, name: str) -> None:
-        with _translated():
+        with self._guarded():
             self._free().unregister(name)
 
     def register_table(self, name: str, table: Any) -> None:
-        with _translated():
+        with self._guarded():
             self._free().register(name, table)
 
     def has_table(self, parts: Sequence[str]) -> bool:
@@ -155,19 +158,23 @@ class DuckDBBackend:
     def _exists(self, source: str, catalog: str, schema: str, table: str, parts: Sequence[str]) -> bool:
         columns = (table, schema, catalog)[: len(parts)]
         conditions = " AND ".join(f"lower({column}) = lower(?)" for column in columns)
-        with _translated():
+        with self._guarded():
             found = self._free().execute(f"SELECT 1 FROM {source} WHERE {conditions}", list(reversed(parts)))
             return bool(found.fetchall())
 
     def close(self) -> None:
         self._connection.close()
 
+    def _guarded(self) -> contextlib.AbstractContextManager[None]:
+        return _guarded(self._lock)
+
 
 class DuckDBResult:
     """The rows of a statement that runs. The connection holds one result; ``keep`` saves it from the next statement."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection):
+    def __init__(self, connection: duckdb.DuckDBPyConnection, lock: _Lock):
         self._connection = connection
+        self._lock = lock
         self._kept: list[tuple[Any, ...]] | None = None
         self._failure: duckdb.Error | None = None
         names = [column[0] for column in connection.description or []]
@@ -186,7 +193,7 @@ class DuckDBResult:
         return rows[0] if rows else None
 
     def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
-        with _translated():
+        with self._guarded():
             if self._kept is None:
                 return self._fetched(size)
             self._check()
@@ -194,7 +201,7 @@ class DuckDBResult:
             return rows
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        with _translated():
+        with self._guarded():
             self.keep()
             self._check()
             rows, self._kept = self._kept or [], []
@@ -207,6 +214,9 @@ class DuckDBResult:
             self._kept = []  # the result is gone with its error
             raise
 
+    def _guarded(self) -> contextlib.AbstractContextManager[None]:
+        return _guarded(self._lock)
+
     def _check(self) -> None:
         """Raises the error that fetching met while another statement waited."""
         failure, self._failure = self._failure, None
@@ -217,7 +227,7 @@ class DuckDBResult:
         """The rows that a statement other than a query returned; None for none, or for a mere count."""
         if self._is_change:
             return None
-        with _translated(), warnings.catch_warnings():
+        with self._guarded(), warnings.catch_warnings():
             # A statement that has run cannot run again, so its few rows may be copied once more.
             warnings.simplefilter("ignore", UserWarning)
             self._kept = []
@@ -245,10 +255,11 @@ def _with_parameters(function: Callable[..., pa.Array], count: int) -> Callable[
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """DuckDB's exceptions as tfsql's, with DuckDB's own as the cause."""
+def _guarded(lock: _Lock) -> Iterator[None]:
+    """DuckDB's exceptions as tfsql's, with its own as the cause; one thread at a time, as a DuckDB connection is."""
     try:
-        yield
+        with lock:
+            yield
     except TfsqlError:
         raise
     except duckdb.Error as error:

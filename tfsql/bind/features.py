@@ -44,18 +44,21 @@ class Features:
     has_call: bool
 
 
-def features_of(statement: Statement, names: frozenset[str]) -> Features:
+def features_of(statement: Statement, views: frozenset[str], variables: frozenset[str]) -> Features:
     """The signs in a statement.
 
     Args:
-      names: lower-case names of views with operators and of Python variables that are tables.
+      views: lower-case names of the views with operators.
+      variables: lower-case names of the Python variables that are tables.
     """
     tokens = statement.tokens
     words = [token.text.upper() for token in tokens[:8]]
     body = _view_body(tokens) if "VIEW" in words and words[0] == "CREATE" else None
     return Features(
-        is_tfsql=any(_is_sign(tokens, i) for i in range(len(tokens))) or _reads(tokens, names),
-        may_be_tfsql=words[0] == "COPY" or any(_is_hint(tokens, i) for i in range(len(tokens))),
+        is_tfsql=any(_is_sign(tokens, i) for i in range(len(tokens))) or _reads(tokens, views),
+        may_be_tfsql=words[0] == "COPY"
+        or any(_is_hint(tokens, i) for i in range(len(tokens)))
+        or _reads(tokens, variables),
         has_arithmetic=any(token.token_type in _ARITHMETIC for token in tokens),
         head=_head(words, body),
         is_analyze=words[:2] == ["EXPLAIN", "ANALYZE"],

@@ -18,16 +18,13 @@ from sqlglot.tokenizer_core import TokenType
 from tfsql.bind.forms import is_row, row_elements
 from tfsql.bind.literals import field_name
 from tfsql.errors import BindError, ParseError, TfsqlError, UnsupportedError
-from tfsql.source import Statement, statements
+from tfsql.source import CLOSING, OPENING, Statement, statements
 from tfsql.sugar import desugar
 from tfsql.types import quote
 
 _REFUSAL = "This function holds tensor operators; call it through tfsql: "
 _SHELL = re.compile(rf"^\"?error\"?\('{_REFUSAL}((?:[^']|'')*)'\)$", re.DOTALL)
 _POSITION = ("line", "col", "start", "end")
-_OPENING, _CLOSING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}, {
-    TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ def _closing(tokens: Sequence[object], opened: int) -> int:
     depth = 0
     for i in range(opened, len(tokens)):
         kind = tokens[i].token_type  # type: ignore[attr-defined]
-        depth += (kind in _OPENING) - (kind in _CLOSING)
+        depth += (kind in OPENING) - (kind in CLOSING)
         if depth == 0:
             return i
     return len(tokens) - 1
@@ -133,7 +130,7 @@ def _parameters(statement: Statement, start: int, end: int) -> Iterable[tuple[st
     first, depth = start, 0
     for i in range(start, end + 1):
         kind = tokens[i].token_type
-        depth += (kind in _OPENING) - (kind in _CLOSING)
+        depth += (kind in OPENING) - (kind in CLOSING)
         if (i == end or (kind == TokenType.COMMA and depth == 0)) and i > first:
             has_default = i > first + 2 and tokens[first + 1].text in (":=", "=")
             if i > first + 1 and not has_default:
