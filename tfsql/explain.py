@@ -21,15 +21,16 @@ _RULES = {
 }
 
 
-def kernel_text(kernel: Kernel, columns: Sequence[str] = (), *, is_analyze: bool = False) -> str:
+def kernel_text(kernel: Kernel, leaves: Sequence[str], columns: Sequence[str] = (), *, is_analyze: bool = False) -> str:
     """The kernel as EXPLAIN shows it.
 
     Args:
+      leaves: the SQL of its inputs where it is called.
       columns: the columns that it makes: DuckDB's plan shows their names in its place.
       is_analyze: whether to tell what it has done, too.
     """
     program = kernel.program
-    inputs = ", ".join(f"{leaf.sql}: {leaf.type}" for leaf in program.leaves)
+    inputs = ", ".join(f"{sql}: {leaf.type}" for sql, leaf in zip(leaves, program.leaves, strict=True))
     made = f", as {', '.join(columns)}" if columns else ""
     lines = [f"{kernel.name}({inputs}) -> {describe_result(kernel)}{made}"]
     rules = kernel.rules()

@@ -291,7 +291,7 @@ def _choose_dtype(spec: OperatorSpec, attr_name: str, nodes: list[tuple[str, Nod
             )
         return str(attribute.default)
     if not strong:
-        return _choose_weak(spec, attribute, "decimal" if "decimal" in weak else "int")
+        return _choose_weak(spec, attribute, "decimal" if "decimal" in weak else "int", [node for _, node in nodes])
     dtype = strong[0][1].type.dtype
     for name, node in strong[1:]:
         joined = promote(dtype, node.type.dtype)
@@ -314,9 +314,9 @@ def _choose_dtype(spec: OperatorSpec, attr_name: str, nodes: list[tuple[str, Nod
     return dtype
 
 
-def _choose_weak(spec: OperatorSpec, attribute: Any, weak: str) -> str:
+def _choose_weak(spec: OperatorSpec, attribute: Any, weak: str, nodes: Sequence[Node]) -> str:
     """The dtype of literals alone: the attribute's default if they fit it, else the first candidate it allows."""
-    candidates = _WEAK_CANDIDATES[weak]
+    candidates = [dtype for dtype in _WEAK_CANDIDATES[weak] if all(_holds(dtype, node) for node in nodes)]
     if attribute.default in candidates:
         return str(attribute.default)
     for dtype in candidates:
@@ -327,10 +327,18 @@ def _choose_weak(spec: OperatorSpec, attribute: Any, weak: str) -> str:
     )
 
 
+def _holds(dtype: str, node: Node) -> bool:
+    """Whether an integer dtype has room for the values of a literal; a float has for all."""
+    if not isinstance(node, Constant) or not _is_integer(dtype) or not node.value.size:
+        return True
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= node.value.min() and node.value.max() <= limits.max)
+
+
 def _natural(node: Node) -> str:
     """The dtype of a tensor that stands alone."""
     if isinstance(node, Constant) and node.weak:
-        return _WEAK_CANDIDATES[node.weak][0]
+        return next(dtype for dtype in _WEAK_CANDIDATES[node.weak] if _holds(dtype, node))
     return node.type.dtype
 
 

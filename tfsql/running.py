@@ -225,7 +225,9 @@ class StatementRun:
         if not isinstance(cause, TfsqlError):
             return ExecutionError(f"{type(cause).__name__} in {use.kernel.name}: {cause}", span=use.span)
         place = "" if row is None else f" (row {row})"
-        return ExecutionError(f"{cause.message}{place}", hint=cause.hint, span=use.span)
+        leaf = getattr(cause, "leaf", None)
+        subject = "" if leaf is None else f"{_short(use.leaves[leaf])} "
+        return ExecutionError(f"{subject}{cause.message}{place}", hint=cause.hint, span=use.span)
 
     def _failing_row(self, use: KernelUse) -> tuple[int, TfsqlError] | None:
         """The position, from 0 and in table order, of the first row on which a kernel fails, and its error."""
@@ -266,16 +268,13 @@ class StatementRun:
 
     def _explain_rows(self, bound: Bound, *, is_analyze: bool) -> list[tuple[str, str]]:
         """The engine's plan, and a text for each kernel in it."""
-        kernels = {use.kernel.name: use.kernel for use in bound.uses}
-        for kernel in kernels.values():
-            kernel.reset_statistics()
+        uses: dict[str, list[KernelUse]] = {}
+        for use in bound.uses:
+            uses.setdefault(use.kernel.name, []).append(use)
+            use.kernel.reset_statistics()
         prefix = "EXPLAIN ANALYZE" if is_analyze else "EXPLAIN"
         rows = self._run(Bound(f"{prefix} {bound.sql}", bound.parameters, bound.uses)).fetchall()
-        columns = {
-            name: [use.column for use in bound.uses if use.kernel.name == name and use.column] for name in kernels
-        }
-        texts = [(name, kernel_text(kernels[name], columns[name], is_analyze=is_analyze)) for name in kernels]
-        return [*rows, *texts]
+        return [*rows, *((name, _kernel_text(places, is_analyze=is_analyze)) for name, places in uses.items())]
 
     # -- functions ---------------------------------------------------------------------------------------------------
 
@@ -331,6 +330,15 @@ class StatementRun:
                 error.span = Span(error.span.start + start, error.span.end + start)
             error.sql = None
             raise
+
+
+def _kernel_text(places: Sequence[KernelUse], *, is_analyze: bool) -> str:
+    columns = [use.column for use in places if use.column]
+    return kernel_text(places[0].kernel, places[0].leaves, columns, is_analyze=is_analyze)
+
+
+def _short(sql: str) -> str:
+    return sql if len(sql) <= 60 else f"{sql[:57]}..."
 
 
 class _Watched:

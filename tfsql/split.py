@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tfsql.backends.base import Backend
 from tfsql.errors import UnsupportedError
-from tfsql.tree import Value, constants_in_order, leaves_in_order, value_nodes
+from tfsql.tree import Node, Output, Value, constants_in_order, leaves_in_order, value_nodes
 from tfsql.types import Scalar, Struct, display, sql_type
 
 if TYPE_CHECKING:
@@ -65,10 +65,17 @@ class KernelCache:
             self._kernels[stored] = kernel
             if self._in_transaction is not None:
                 self._in_transaction.append(stored)
-            if len(self._kernels) > MAX_KERNELS:
-                _, oldest = self._kernels.popitem(last=False)
-                self._backend.unregister_kernel(oldest.name)
+            self._drop_unused()
             return kernel
+
+    def _drop_unused(self) -> None:
+        """Drops the oldest kernels that no statement uses any more, down to the bound."""
+        for key, kernel in list(self._kernels.items())[:-1]:
+            if len(self._kernels) <= MAX_KERNELS:
+                return
+            if not kernel.users:
+                del self._kernels[key]
+                self._backend.unregister_kernel(kernel.name)
 
 
 def kernel_call(kernel: Kernel, value: Value) -> str:
@@ -81,11 +88,16 @@ def _check_ranks(value: Value) -> None:
     for node in value_nodes(value):
         if node.type.shape is None:
             raise UnsupportedError(
-                "The rank of this result is not known before running, so it has no SQL type",
-                hint="Give it a shape: reshape(x, [...]); for tf_DecodeImage, expand_animations := false",
+                f"The rank of {_name(node)} is not known before running, so it has no SQL type",
+                hint="Pick another output, (...).name, or give it a shape: reshape(x, [...]); "
+                "for tf_DecodeImage, expand_animations := false",
             )
         if node.type.dtype in ("variant", "resource"):
             raise UnsupportedError(f"The result is a {node.type.dtype}, which no column can hold")
+
+
+def _name(node: Node) -> str:
+    return f"the output {node.call.outputs[node.index][0]}" if isinstance(node, Output) else "this result"
 
 
 def describe_result(kernel: Kernel) -> str:

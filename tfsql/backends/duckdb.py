@@ -44,7 +44,7 @@ _ERRORS: tuple[tuple[type[Exception], type[TfsqlError]], ...] = (
 )
 _Lock = contextlib.AbstractContextManager[Any]
 STREAM_ROWS = 2048
-_PREFIX = re.compile(r"^(?:[A-Z][A-Za-z-]*(?: [A-Z][A-Za-z/-]*)* )?(?:Error|Exception): ")
+_PREFIX = re.compile(r"^(?:[A-Z][A-Za-z-]*(?: [A-Za-z/-]+){0,3} )?(?:Error|Exception): ")
 _EXCERPT = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 
 

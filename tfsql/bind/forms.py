@@ -16,7 +16,8 @@ OPERATOR_PREFIX = "tf_"
 
 
 def is_operator_name(name: str) -> bool:
-    return name.startswith(OPERATOR_PREFIX) and len(name) > len(OPERATOR_PREFIX)
+    """Whether a function is called like an operator; a prefix in capitals is told of by the error."""
+    return name.lower().startswith(OPERATOR_PREFIX) and len(name) > len(OPERATOR_PREFIX)
 
 
 def function_name(node: exp.Expr) -> str:

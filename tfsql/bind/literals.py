@@ -75,6 +75,8 @@ def weak_constant(value: Any) -> Constant:
         raise TypeMismatchError("A NULL stands inside an array", hint="Replace it by a number")
     kinds = {type(leaf) for leaf in leaves}
     if kinds <= {int, float}:
+        if any(isinstance(leaf, int) and not -(2**63) <= leaf < 2**64 for leaf in leaves):
+            raise TypeMismatchError("A number is beyond 64 bits", hint="Write it with a decimal point: 1e30")
         return from_array(_rectangular(value, np.float64 if float in kinds else None), is_weak=True)
     if kinds == {bool}:
         return from_array(_rectangular(value, np.bool_))

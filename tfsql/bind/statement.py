@@ -6,8 +6,10 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlglot import exp
 from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.errors import SqlglotError
@@ -37,7 +39,7 @@ MAX_FUNCTION_DEPTH = 32
 _OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.Columns, exp.Var, exp.Placeholder)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelUse:
     """One place of a statement where a kernel is called, on ``leaves`` that have their meaning in ``scope``.
 
@@ -50,6 +52,9 @@ class KernelUse:
     leaves: tuple[str, ...]
     scope: Scope
     column: str = ""
+
+    def __post_init__(self) -> None:
+        self.kernel.users.add(self)
 
     def probe(self) -> str | None:
         """A query of the kernel's inputs here, in table order, to find a row that fails; None inside groups and such.
@@ -215,8 +220,8 @@ class StatementBinder:
         from tfsql.registry import EXPOSED, TRUSTED, operator_spec, verdict, wrapped_names
         from tfsql.registry.opdef import op_def
 
-        bare = name.removeprefix(OPERATOR_PREFIX)
-        if op_def(bare) is None:
+        bare = name[len(OPERATOR_PREFIX) :]
+        if op_def(bare) is None or not name.startswith(OPERATOR_PREFIX):
             hint = did_you_mean(bare, wrapped_names())
             raise BindError(f"No operator {name}", hint=hint and hint.replace("mean ", f"mean {OPERATOR_PREFIX}"))
         judged = verdict(bare)
@@ -254,13 +259,17 @@ class StatementBinder:
 
     def parameter_constant(self, name: str) -> Constant | None:
         """A parameter as a tensor: arrays have their own dtype, Python numbers and lists follow their neighbours."""
-        import numpy as np
-
         value = self.parameter_value(name)
         if value is None:
             raise TypeMismatchError(f"Parameter ${name} is None, which has no type")
+        if hasattr(value, "row_splits"):
+            raise TypeMismatchError(f"Parameter ${name} is ragged; one tensor is wanted")
         if hasattr(value, "numpy"):
             value = value.numpy()
+        if isinstance(value, Decimal):
+            value = float(value)
+        if isinstance(value, complex) or hasattr(value, "to_numpy"):
+            value = np.asarray(value, np.complex64) if isinstance(value, complex) else value.to_numpy()
         if isinstance(value, np.ndarray | np.generic):
             array = np.asarray(value)
             if array.dtype.kind in "biufcSUO":
@@ -289,15 +298,29 @@ class StatementBinder:
             self._of_query(tree)
         elif isinstance(tree, exp.Update | exp.Delete):
             self._change(tree)
-        elif isinstance(tree, exp.Describe | exp.Summarize) and isinstance(tree.this, exp.Query):
-            self.query(tree.this)
+        elif isinstance(tree, exp.Describe | exp.Summarize):
+            self._described(tree)
         self._refuse_unbound(tree)
+
+    def _described(self, tree: exp.Expr) -> None:
+        """DESCRIBE and SUMMARIZE: of a query, or of a table that may be a Python variable."""
+        if isinstance(tree.this, exp.Query):
+            self.query(tree.this)
+        elif isinstance(tree.this, exp.Table):
+            item = self.sources.item(tree.this, self.scope())
+            if item is not tree.this:
+                tree.set("this", exp.Subquery(this=exp.select("*").from_(item)))
 
     def _of_query(self, tree: exp.Expr) -> None:
         """CREATE TABLE AS and INSERT: the query inside them."""
         body = tree.args.get("expression")
         if isinstance(body, exp.Query | exp.Values):
             self.query(body)
+        returning = tree.args.get("returning")
+        if returning is not None:
+            scope = self.scope()
+            scope.sources.append(self.sql(tree.this.this if isinstance(tree.this, exp.Schema) else tree.this))
+            self.children(returning, scope)
 
     def _change(self, tree: exp.Expr) -> None:
         """UPDATE and DELETE: expressions over the table itself and the tables of FROM or USING."""
@@ -322,6 +345,12 @@ class StatementBinder:
         is_query = isinstance(source, exp.Subquery)
         if is_query:
             self.query(source.this)
+        elif isinstance(source, exp.Table):
+            source = self.sources.item(source, self.scope())
+            if source is not tree.this:
+                source = exp.Subquery(this=exp.select("*").from_(source))
+                tree.set("this", source)
+                is_query = True
         files = [item.name for item in tree.args.get("files") or []]
         params = {str(p.this.name).upper(): p for p in tree.args.get("params") or []}
         named = params["FORMAT"].expression.name.lower() if "FORMAT" in params else ""
@@ -547,6 +576,8 @@ class StatementBinder:
 
     def expression(self, node: exp.Expr, scope: Scope) -> exp.Expr:
         """``node`` with every tensor expression in it replaced by a kernel call; ``node`` itself if there is none."""
+        if isinstance(node, exp.Star) and node.args.get("replace"):
+            self.children(node, scope)
         if isinstance(node, _OPAQUE):
             return node
         if isinstance(node, exp.Query):

@@ -16,11 +16,17 @@ _NUMPY = {dtype: np.dtype(dtype) for dtype in SQL_OF_DTYPE if dtype not in ("str
 
 
 class RowError(ExecutionError):
-    """A row of a batch cannot be computed. ``row`` is its position in the batch, from 0."""
+    """A row of a batch cannot be computed.
+
+    Attributes:
+      row: its position in the batch, from 0.
+      leaf: which input of the kernel is at fault; the message is then what is wrong with it, without its name.
+    """
 
     def __init__(self, message: str, row: int, *, hint: str | None = None):
         super().__init__(message, hint=hint)
         self.row = row
+        self.leaf: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,35 +85,34 @@ def concatenate(parts: list[Rows]) -> Rows:
 # -- in ----------------------------------------------------------------------------------------------------------------
 
 
-def rows_from_arrow(column: pa.Array, tensor: TensorType, name: str) -> Rows:
+def rows_from_arrow(column: pa.Array, tensor: TensorType) -> Rows:
     """The rows of a column without NULL rows.
 
     Args:
       column: nested lists of the rank of ``tensor``; FixedSizeList or List at each level.
-      name: the column or expression, for errors.
 
     Raises:
       RowError: a NULL inside an array, or lists of different lengths inside one row.
     """
     count = len(column)
     if tensor.is_fixed:
-        return _fixed_rows(column, tensor, name)
+        return _fixed_rows(column, tensor)
     dims: list[np.ndarray] = []
     parents = np.arange(count)
     level = column
     for depth in range(tensor.rank):
         lengths = list_lengths(level)
-        per_row = _same_in_each_row(lengths, parents, count, name, depth)
+        per_row = _same_in_each_row(lengths, parents, count, depth)
         dims.append(per_row)
         parents = np.repeat(parents, lengths)
         level = level.flatten()
         if level.null_count:
-            raise _null_inside(name, int(parents[np.flatnonzero(~_valid(level))[0]]))
+            raise _null_inside(int(parents[np.flatnonzero(~_valid(level))[0]]))
     elements = elements_of(level, tensor)
     return Rows(elements, np.stack(dims, axis=1) if dims else np.zeros((count, 0), np.int64), None, count)
 
 
-def _fixed_rows(column: pa.Array, tensor: TensorType, name: str) -> Rows:
+def _fixed_rows(column: pa.Array, tensor: TensorType) -> Rows:
     """The rows of nested fixed-size lists, whose elements lie in order already."""
     shape = tuple(axis or 0 for axis in tensor.shape or ())
     level = column
@@ -115,12 +120,14 @@ def _fixed_rows(column: pa.Array, tensor: TensorType, name: str) -> Rows:
         level = level.values.slice(level.offset * axis, len(level) * axis)
         if level.null_count:
             first = int(np.flatnonzero(~_valid(level))[0])
-            raise _null_inside(name, first * len(column) // len(level))
+            raise _null_inside(first * len(column) // len(level))
     return Rows(elements_of(level, tensor), None, shape, len(column))
 
 
-def _null_inside(name: str, row: int) -> RowError:
-    return RowError(f"{name} has a NULL inside its array", row, hint="Replace it, such as by coalesce(x, 0)")
+def _null_inside(row: int) -> RowError:
+    return RowError(
+        "has a NULL inside its array", row, hint="list_filter(x, lambda v: v IS NOT NULL) leaves NULLs out of a LIST"
+    )
 
 
 def _valid(array: pa.Array) -> np.ndarray:
@@ -134,18 +141,16 @@ def list_lengths(level: pa.Array) -> np.ndarray:
     return np.asarray(pc.list_value_length(level).to_numpy(zero_copy_only=False), np.int64)
 
 
-def _same_in_each_row(lengths: np.ndarray, parents: np.ndarray, count: int, name: str, depth: int) -> np.ndarray:
+def _same_in_each_row(lengths: np.ndarray, parents: np.ndarray, count: int, depth: int) -> np.ndarray:
     """The length that all lists of a row have at this depth; -1 in, where a row has no list there, is refused."""
     per_row = np.full(count, -1, np.int64)
     per_row[parents] = lengths
     uneven = np.flatnonzero(lengths != per_row[parents])
     if uneven.size:
-        raise RowError(
-            f"{name} is not rectangular: its lists differ in length along axis {depth}", int(parents[uneven[0]])
-        )
+        raise RowError(f"is not rectangular: its lists differ in length along axis {depth}", int(parents[uneven[0]]))
     missing = np.flatnonzero(per_row < 0)
     if missing.size:
-        raise RowError(f"{name} is an empty list, so its length along axis {depth} is unknown", int(missing[0]))
+        raise RowError(f"is an empty list, so its length along axis {depth} is unknown", int(missing[0]))
     return per_row
 
 
@@ -168,7 +173,7 @@ def elements_of(values: pa.Array, tensor: TensorType) -> np.ndarray:
 def array_from_rows(rows: Rows, tensor: TensorType) -> pa.Array:
     """The Arrow array of a result: FixedSizeList along axes of known length, List along the others."""
     assert tensor.shape is not None
-    level = elements_array(rows.elements, tensor)
+    level = elements_array(rows.elements, tensor, rows)
     if tensor.is_fixed:
         for axis in reversed(tensor.shape):
             level = pa.FixedSizeListArray.from_arrays(level, axis)
@@ -185,18 +190,22 @@ def array_from_rows(rows: Rows, tensor: TensorType) -> pa.Array:
     return level
 
 
-def elements_array(elements: np.ndarray, tensor: TensorType) -> pa.Array:
-    """The elements of results as a flat Arrow array of their SQL type."""
+def elements_array(elements: np.ndarray, tensor: TensorType, rows: Rows | None = None) -> pa.Array:
+    """The elements of results as a flat Arrow array of their SQL type.
+
+    Args:
+      rows: the rows that the elements make up, to name a row in an error; one element each if it is not given.
+    """
     dtype = WIDENED.get(tensor.dtype, tensor.dtype)
     if dtype in COMPLEX_PART:
         parts = [pa.array(np.ascontiguousarray(part)) for part in (elements.real, elements.imag)]
         return pa.StructArray.from_arrays(parts, names=["real", "imag"])
     if dtype == "string":
-        return _strings(elements, is_bytes=tensor.is_bytes)
+        return _strings(elements, rows, is_bytes=tensor.is_bytes)
     return pa.array(elements)
 
 
-def _strings(elements: np.ndarray, *, is_bytes: bool) -> pa.Array:
+def _strings(elements: np.ndarray, rows: Rows | None, *, is_bytes: bool) -> pa.Array:
     binary = pa.array(elements.tolist(), pa.binary())
     if is_bytes:
         return binary
@@ -204,9 +213,9 @@ def _strings(elements: np.ndarray, *, is_bytes: bool) -> pa.Array:
         return binary.cast(pa.string())
     except pa.ArrowInvalid:
         bad = next(i for i, text in enumerate(elements) if not _is_utf8(text))
-        raise RowError(
-            "The result is not UTF-8 text", bad, hint="Pass the strings as BLOB (x::BLOB) to get bytes back"
-        ) from None
+        row = bad if rows is None else int(np.searchsorted(rows.row_shapes().prod(axis=1).cumsum(), bad, side="right"))
+        hint = "Pass the strings as BLOB (x::BLOB) to get bytes back"
+        raise RowError("The result is not UTF-8 text", row, hint=hint) from None
 
 
 def _is_utf8(text: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from tfsql.kernel.arrow import (
 )
 from tfsql.kernel.graph import Program, Shape, index_paths
 from tfsql.kernel.lift import LOOPED, Lifted, NeedsLoopError, batched, looped
-from tfsql.tree import Node, Record, Sequence, Spread, Value
+from tfsql.tree import Leaf, Node, Record, Sequence, Spread, Value
 from tfsql.types import TensorType, declared
 
 # So many rows of one shape are worth a function of their own; fewer run in one loop with others.
@@ -58,6 +59,9 @@ class Statistics:
 class Kernel:
     """Computes a program over record batches. Thread-safe; traced on first use, once for each shape of rows.
 
+    Attributes:
+      users: the places of live statements that call it.
+
     Args:
       program: what to compute.
       name: how EXPLAIN and errors call it.
@@ -69,6 +73,7 @@ class Kernel:
         self.name = name
         self.statistics = Statistics()
         self.last_error: Exception | None = None
+        self.users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._arguments = [
             tf.constant(value, constant.type.dtype)
             for value, constant in zip(argument_values, program.arguments, strict=True)
@@ -123,7 +128,7 @@ class Kernel:
     def _compute(self, columns: list[pa.Array]) -> pa.Array:
         leaves = self.program.leaves
         count = len(columns[0])
-        rows = [rows_from_arrow(c, leaf.type, _short(leaf.sql)) for c, leaf in zip(columns, leaves, strict=False)]
+        rows = [_rows_of_leaf(columns[index], leaf, index) for index, leaf in enumerate(leaves)]
         results = self._results(rows, count) if count else [_no_rows(node.type) for node in self.program.results]
         return _assemble(self.program.value, iter(results))
 
@@ -247,8 +252,12 @@ def _plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column
 
 
-def _short(sql: str) -> str:
-    return sql if len(sql) <= 60 else f"{sql[:57]}..."
+def _rows_of_leaf(column: pa.Array, leaf: Leaf, index: int) -> Rows:
+    try:
+        return rows_from_arrow(column, leaf.type)
+    except RowError as error:
+        error.leaf = index
+        raise
 
 
 def _no_rows(tensor: TensorType) -> Rows:
@@ -294,7 +303,7 @@ def _assemble_sequence(value: Sequence, parts: list[Rows]) -> pa.Array:
 
 
 def _assemble_spread(node: Node, rows: Rows) -> pa.Array:
-    table = rows.elements.reshape(rows.count, -1)
+    table = rows.elements.reshape(rows.count, len(index_paths(node.type.shape)))
     scalar = TensorType(node.type.dtype, (), node.type.is_bytes)
     children = [elements_array(np.ascontiguousarray(table[:, i]), scalar) for i in range(table.shape[1])]
     return pa.StructArray.from_arrays(children, names=index_paths(node.type.shape))

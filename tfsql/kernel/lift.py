@@ -7,7 +7,8 @@ shapes and results of any shapes: everything runs in one loop inside one functio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -22,7 +23,7 @@ from tfsql.types import WIDENED
 CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
 
 # Operators whose converter gives wrong results (TensorFlow 2.21); they are mapped.
-WRONG_CONVERTERS = frozenset({"StringFormat", "MaxPoolGradGradV2"})
+WRONG_CONVERTERS = frozenset({"MaxPoolGradGradV2", "PadV2", "StringFormat"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,18 @@ class Lifted:
 def _convertible() -> frozenset[str]:
     """The operators for which TensorFlow has a converter. Private registry: TensorFlow 2.21 has no public list."""
     return frozenset(pfor._pfor_converter_registry) - WRONG_CONVERTERS
+
+
+@contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """Without the graph that TensorFlow logs when its converter refuses a call: the call is mapped then."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("CRITICAL")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class NeedsLoopError(Exception):
@@ -143,7 +156,8 @@ class _Lifting:
     def _convert(self, segment: list[Call]) -> None:
         inputs, outputs = self._border(segment)
         stacked = [self._environment.tensor(node) for node in inputs]
-        made = tf.vectorized_map(self._body(segment, inputs, outputs), stacked, fallback_to_while_loop=False)
+        with _quiet_tensorflow():
+            made = tf.vectorized_map(self._body(segment, inputs, outputs), stacked, fallback_to_while_loop=False)
         for node, tensor in zip(outputs, made, strict=True):
             shape = self._shape_of(node)
             if shape is None or tensor.shape.rank != len(shape) + 1:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfsql.errors import TypeMismatchError
 from tfsql.flatten import one_chunk
-from tfsql.kernel.arrow import elements_of, list_lengths, rows_from_arrow
+from tfsql.kernel.arrow import RowError, elements_of, list_lengths, rows_from_arrow
 from tfsql.types import SqlType, TensorType, castable, display, tensor_type
 
 
@@ -30,7 +30,10 @@ def tensor_column(name: str, column: pa.ChunkedArray, kind: SqlType) -> Any:
             f"Column {name} has NULL rows, which a tensor cannot hold", hint="Add WHERE x IS NOT NULL"
         )
     if tensor.is_fixed:
-        rows = rows_from_arrow(flat, tensor, name)
+        try:
+            rows = rows_from_arrow(flat, tensor)
+        except RowError as error:
+            raise TypeMismatchError(f"Column {name} {error.message} (row {error.row})") from error
         return tf.constant(rows.elements.reshape(rows.count, *(rows.shape or ())), tensor.dtype)
     return _ragged(flat, tensor, name)
 
