@@ -8,9 +8,10 @@ transactions are DuckDB's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tfsql.backends.base import Backend, Columns
+from tfsql.bind import View
 from tfsql.bind.functions import FunctionDefinition
 from tfsql.bind.functions import definitions as function_definitions
 from tfsql.types import quote
@@ -27,16 +28,17 @@ def shell(definition: str, columns: Columns) -> str:
     return f"WITH {_MARK} AS (SELECT '{text}' AS definition) SELECT {typed} FROM {_MARK} WHERE {refusal} IS NULL"
 
 
-def definitions(views: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The definitions of the shells among views given as name and SQL, by lower-case name."""
-    found = ((name, _DEFINITION.search(sql or "")) for name, sql in views)
-    return {name.lower(): match.group(1).replace("''", "'") for name, match in found if match}
+def views_among(views: Iterable[tuple[str, str, str, str]]) -> list[View]:
+    """The shells among views given as database, schema, name and SQL."""
+    found = ((database, schema, name, _DEFINITION.search(sql or "")) for database, schema, name, sql in views)
+    return [View(d, s, name, match.group(1).replace("''", "'")) for d, s, name, match in found if match]
 
 
 class Catalog:
     """The views and functions of a database, read when first asked for and forgotten when the schema may change."""
 
-    _VIEWS = "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal"
+    _VIEWS = "SELECT database_name, schema_name, view_name, sql FROM duckdb_views() WHERE NOT internal"
+    _PLACE = "SELECT current_database(), current_schema()"
     _FUNCTIONS = (
         "SELECT function_name, parameters, macro_definition FROM duckdb_functions() "
         "WHERE function_type = 'macro' AND NOT internal"
@@ -44,15 +46,33 @@ class Catalog:
 
     def __init__(self, backend: Backend):
         self._backend = backend
-        self._views: dict[str, str] | None = None
+        self._views: list[View] | None = None
+        self._place = ("", "")
         self._functions: dict[str, FunctionDefinition] | None = None
 
     @property
-    def views(self) -> dict[str, str]:
-        """The definitions of the views that hold tensor operators, by lower-case name."""
+    def views(self) -> list[View]:
+        """The views that hold tensor operators."""
         if self._views is None:
-            self._views = definitions(self._backend.execute(self._VIEWS, {}).fetchall())
+            self._views = views_among(self._backend.execute(self._VIEWS, {}).fetchall())
+            self._place = self._backend.execute(self._PLACE, {}).fetchall()[0] if self._views else ("", "")
         return self._views
+
+    def view(self, parts: Sequence[str]) -> View | None:
+        """The view that a name means here: in the current schema or among the temporary ones if it is not qualified."""
+        wanted = [part.lower() for part in parts]
+        for view in self.views:
+            database, schema, name = view.database.lower(), view.schema.lower(), view.name.lower()
+            is_here = (view.database, view.schema) == self._place or database == "temp"
+            means = {
+                1: is_here and wanted == [name],
+                2: (database == self._place[0].lower() and wanted == [schema, name])
+                or (schema == "main" and wanted == [database, name]),
+                3: wanted == [database, schema, name],
+            }
+            if means.get(len(wanted)):
+                return view
+        return None
 
     @property
     def functions(self) -> dict[str, FunctionDefinition]:

@@ -70,12 +70,17 @@ class StatementRun:
         self._variables = variables
         self._tables: list[str] = []
         usable = frozenset(name.lower() for name in table_names(variables))
-        self._features: Features = features_of(statement, frozenset(connection.catalog.views), usable)
+        self._features: Features = features_of(
+            statement, frozenset(view.name.lower() for view in connection.catalog.views), usable
+        )
 
     def relation(self) -> Relation | None:
         """The relation of the statement; None if it has run and returned no rows."""
-        self._check_parameters()
         head = self._features.head
+        if self.statement.tokens[0].text.upper() != "PREPARE":
+            self._check_parameters()
+        elif self._features.is_tfsql:
+            raise UnsupportedError("PREPARE cannot hold tensor operators", hint="Pass parameters: con.sql(text, [1.0])")
         if head == "EXPLAIN":
             return self._explain_relation()
         if head == "VIEW" and self._features.is_tfsql:

@@ -141,7 +141,7 @@ class Connection:
             self.kernels,
             named_parameters(parameters),
             variable,
-            self.catalog.views,
+            self.catalog.view,
             self.catalog.functions if has_call else {},
             register,
             self._file_types,

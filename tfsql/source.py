@@ -173,12 +173,12 @@ def tokenize(source: Source) -> list[Token]:
 
 
 def _with_explained(tokens: list[Token], text: str) -> list[Token]:
-    """The tokens with what follows EXPLAIN tokenized too: sqlglot's tokenizer takes it as one string."""
+    """The tokens with what follows EXPLAIN or PREPARE tokenized too: sqlglot's tokenizer takes it as one string."""
     result: list[Token] = []
     for token in tokens:
         previous = result[-1] if result else None
         is_rest = previous is not None and previous.token_type == TokenType.COMMAND
-        if is_rest and previous is not None and previous.text.upper() == "EXPLAIN":
+        if is_rest and previous is not None and previous.text.upper() in ("EXPLAIN", "PREPARE"):
             start = previous.end + 1
             end = token.end + 1 if token.end > start else len(text)
             inner = DIALECT.tokenize(text[start:end])

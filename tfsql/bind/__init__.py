@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tfsql.bind.statement import Bound, Environment, KernelUse, SpreadColumn, StatementBinder, bind_text, parse
+from tfsql.bind.statement import Bound, Environment, KernelUse, SpreadColumn, StatementBinder, View, bind_text, parse
 
-__all__ = ["Bound", "Environment", "KernelUse", "SpreadColumn", "StatementBinder", "bind_text", "parse"]
+__all__ = ["Bound", "Environment", "KernelUse", "SpreadColumn", "StatementBinder", "View", "bind_text", "parse"]

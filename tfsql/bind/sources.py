@@ -45,8 +45,8 @@ class SourceBinder:
         if condition is None:
             scope.sources.append(self.join_text(join))
             return
-        join.set("on", exp.true())
-        scope.sources.append(self.join_text(join))
+        plain = exp.Join(this=join.this.copy(), on=exp.true())  # SEMI and ANTI joins show their right side to ON alone
+        scope.sources.append(self.join_text(plain))
         join.set("on", self._binder.expression(condition, scope))
         scope.sources[-1] = self.join_text(join)
 
@@ -90,9 +90,10 @@ class SourceBinder:
         is_plain = not node.args.get("db")
         if is_plain and name.lower() in (cte.split("(")[0].strip().strip('"').lower() for cte, _ in self._binder.ctes):
             return node
-        view = self._binder.environment.views.get(name.lower())
+        parts = [part.name for part in (node.args.get("catalog"), node.args.get("db"), node.this) if part is not None]
+        view = self._binder.environment.view(parts)
         if view is not None:
-            return self._replaced(node, f"({self._binder.inlined_view(name, view)})", default_alias=name)
+            return self._replaced(node, f"({self._binder.inlined_view(view)})", default_alias=name)
         if not is_plain:
             return node
         variable = self._binder.environment.variables(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,20 @@ class Bound:
     spreads: tuple[SpreadColumn, ...] = ()
 
 
+@dataclass(frozen=True)
+class View:
+    """A view that holds tensor operators: where it is, and the query that it stands for."""
+
+    database: str
+    schema: str
+    name: str
+    definition: str
+
+    @property
+    def qualified_name(self) -> str:
+        return ".".join(map(quote, (self.database, self.schema, self.name)))
+
+
 @dataclass
 class Environment:
     """What a session lends to a binder.
@@ -101,7 +115,7 @@ class Environment:
     Attributes:
       parameters: by name; positional ones are named "1", "2", ...
       variables: finds a table in the caller's Python variables and registers it; None if there is none.
-      views: definitions of views that hold tensor operators, by lower-case name.
+      view: finds the view with tensor operators that a name of one to three parts means, if it means one.
       functions: SQL functions, by lower-case name.
       register_table: makes a table readable and returns its name.
       trust: whether operators that touch files may be called.
@@ -111,7 +125,7 @@ class Environment:
     kernels: KernelCache
     parameters: Mapping[str, Any] = field(default_factory=dict)
     variables: Callable[[str], str | None] = lambda name: None
-    views: Mapping[str, str] = field(default_factory=dict)
+    view: Callable[[Sequence[str]], View | None] = lambda parts: None
     functions: Mapping[str, FunctionDefinition] = field(default_factory=dict)
     register_table: Callable[[Any], str] = lambda table: ""
     file_types: Callable[[str], Mapping[str, str]] = lambda path: {}
@@ -371,19 +385,19 @@ class StatementBinder:
 
     def _refuse_unbound(self, tree: exp.Expr) -> None:
         for call in tree.find_all(exp.Anonymous):
-            if is_operator_name(str(call.this)):
+            if is_operator_name(call.name):
                 with self.located(call):
-                    self.operator(str(call.this))
+                    self.operator(call.name)
                     raise UnsupportedError(f"{call.this} cannot stand in this place of a {tree.key.upper()} statement")
 
-    def inlined_view(self, name: str, definition: str) -> str:
-        """The query of a view that holds tensor operators, bound as if it stood here."""
+    def inlined_view(self, view: View) -> str:
+        """The query of a view that holds tensor operators, bound as if it stood here, with the view's column names."""
         if self.depth > MAX_VIEW_DEPTH:
-            raise BindError(f"View {name} refers to itself")
-        views = {key: text for key, text in self.environment.views.items() if key != name.lower()}
-        bound = bind_text(definition, replace(self.environment, views=views, parameters={}), self.depth + 1)
+            raise BindError(f"View {view.name} refers to itself")
+        bound = bind_text(view.definition, replace(self.environment, parameters={}), self.depth + 1)
         self.uses += bound.uses
-        return bound.sql
+        names = [quote(name) for name, _ in self.prober.describe(f"SELECT * FROM {view.qualified_name}")]
+        return f"SELECT * FROM ({bound.sql}) AS {quote(view.name)}({', '.join(names)})"
 
     # -- queries -----------------------------------------------------------------------------------------------------
 
@@ -450,9 +464,22 @@ class StatementBinder:
             part = node.args.get(key)
             for item in part if isinstance(part, list) else [part]:
                 if item is not None:
+                    span = self.span(item)
                     self.children(item, scope)
+                    if key in ("where", "having", "qualify"):
+                        self._check_condition(item, scope, span)
                     if key == "where":
                         scope.where = self.sql(item.this)
+
+    def _check_condition(self, clause: exp.Expr, scope: Scope, span: Span | None) -> None:
+        """Refuses a tensor of booleans where one is wanted."""
+        kind = scope.type_of(self.sql(clause.this)) if isinstance(clause.this, exp.Var) else None
+        if isinstance(kind, Array):
+            raise TypeMismatchError(
+                f"{clause.key.upper()} needs one boolean for each row, but this is {display(kind)}",
+                hint="Reduce it: tf_All(x, [0]) or tf_Any(x, [0])",
+                span=span,
+            )
 
     def _name_columns(self, node: exp.Select) -> None:
         """Names the columns that the engine would name after a kernel as the user wrote them."""
@@ -584,7 +611,7 @@ class StatementBinder:
             self.query(node, scope)
             return node
         if isinstance(node, exp.Lambda | exp.Comprehension) and any(
-            is_operator_name(str(call.this)) for call in node.find_all(exp.Anonymous)
+            is_operator_name(call.name) for call in node.find_all(exp.Anonymous)
         ):
             with self.located(node):
                 raise UnsupportedError(

@@ -67,6 +67,7 @@ COMPARISON: dict[type[exp.Expr], Arithmetic] = {
     exp.NEQ: Arithmetic("NotEqual"),
 }
 NEGATION = Arithmetic("Neg")
+_SCALAR_PARTS = (*ARITHMETIC, *COMPARISON, exp.Paren, exp.Neg, exp.Literal, exp.Column)
 
 
 class TensorBinder:
@@ -100,7 +101,7 @@ class TensorBinder:
     def _value(self, node: exp.Expr, scope: Scope) -> Value | None:
         if isinstance(node, exp.Paren):
             return self.value(node.this, scope)
-        if isinstance(node, exp.Anonymous) and is_operator_name(str(node.this)):
+        if isinstance(node, exp.Anonymous) and is_operator_name(node.name):
             return self._operator(node, scope)
         inlined = self._statement.inlined(node)
         if inlined is not None:
@@ -119,7 +120,7 @@ class TensorBinder:
         return None
 
     def _operator(self, node: exp.Anonymous, scope: Scope) -> Value:
-        spec = self._statement.operator(str(node.this))
+        spec = self._statement.operator(node.name)
         written = [as_struct(argument, spec) for argument in node.expressions]
         try:
             arguments = match_arguments(spec, written)
@@ -148,6 +149,10 @@ class TensorBinder:
         return node if index is None else arguments.inputs[index]
 
     def _binary(self, node: exp.Expr, scope: Scope) -> Value | None:
+        if self._is_scalar_arithmetic(node, scope):
+            self._values |= {id(part): None for part in node.walk()}
+            self._statement.keep(node)
+            return None
         rule = ARITHMETIC.get(type(node)) or COMPARISON[type(node)]
         sides = (node.this, node.expression)
         values = [self.value(side, scope) for side in sides]
@@ -158,6 +163,14 @@ class TensorBinder:
         elif is_comparison and not any(self._rank(side, scope) for side in sides):
             return None
         return self.apply(rule, [self.node(side, scope) for side in sides])
+
+    def _is_scalar_arithmetic(self, node: exp.Expr, scope: Scope) -> bool:
+        """Whether an expression is arithmetic on literals and scalar columns alone: the common case, told at once."""
+        return all(
+            isinstance(part, _SCALAR_PARTS)
+            and not (isinstance(part, exp.Column) and not isinstance(self.engine_type(part, scope), Scalar))
+            for part in node.walk(prune=lambda part: isinstance(part, exp.Column))
+        )
 
     def _rank(self, node: exp.Expr, scope: Scope) -> int:
         """The rank of an operand; 0 for what is no tensor."""
@@ -173,7 +186,10 @@ class TensorBinder:
         It is where an operand is an ARRAY (DuckDB would refuse it, or concatenate for ``+``) or a LIST meets a
         number. Two lists added are concatenated and two arrays compared are compared as wholes: that is DuckDB's.
         """
-        kinds = [self.engine_type(side, scope) for side in (node.this, node.expression)]
+        sides = (node.this, node.expression)
+        kinds = [self.engine_type(side, scope) for side in sides]
+        if any(isinstance(side, exp.Null) for side in sides):
+            return any(isinstance(kind, Array) and kind.size is not None for kind in kinds)
         arrays = [kind for kind in kinds if isinstance(kind, Array) and tensor_type(castable(kind)) is not None]
         if not arrays or None in kinds or any(isinstance(kind, Struct) for kind in kinds):
             return False
@@ -286,7 +302,7 @@ class TensorBinder:
         return from_array(np.asarray(parts[0] + 1j * parts[1], np.complex64))
 
     def _placeholder(self, node: exp.Placeholder) -> Constant | None:
-        name = str(node.this)
+        name = node.name
         if name.startswith(PLACEHOLDER_PREFIX):
             literal = self._statement.source.literals[int(name.removeprefix(PLACEHOLDER_PREFIX))]
             return from_array(literal.value, is_weak=True)
