@@ -255,8 +255,7 @@ class Interruptible:
 
 def _interrupt(connection: Connection) -> None:
     """Stops what the engine runs. TODO: call Connection.interrupt() once there is such a method."""
-    with suppress(AttributeError):
-        connection._backend.connection.interrupt()  # type: ignore[attr-defined]
+    connection.backend.connection.interrupt()  # type: ignore[attr-defined]
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------
