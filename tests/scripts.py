@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import tfsql
 
 
@@ -55,34 +57,35 @@ def run_entry(connection: tfsql.Connection, entry: Entry) -> None:
     if entry.kind == "error":
         _check_error(connection, entry)
         return
+    if entry.kind == "statement":
+        _run(connection, entry.sql)
+        return
     relation = connection.execute(entry.sql)
     if entry.kind == "query":
         assert relation is not None
         assert "\n".join(_row(row) for row in relation.fetchall()) == entry.expected
-    elif entry.kind == "types":
+    else:
+        assert entry.kind == "types", f"no such kind of entry: {entry.kind}"
         assert relation is not None
         got = "\n".join(f"{name} {kind}" for name, kind in zip(relation.columns, relation.types, strict=True))
         assert got == entry.expected
-    else:
-        assert entry.kind == "statement", f"no such kind of entry: {entry.kind}"
-        if relation is not None:
-            relation.fetchall()
 
 
 def _check_error(connection: tfsql.Connection, entry: Entry) -> None:
-    try:
-        relation = connection.execute(entry.sql)
-        rows = None if relation is None else relation.fetchall()
-    except tfsql.TfsqlError as error:
-        expected_class = getattr(tfsql, entry.arguments[0])
-        assert isinstance(error, expected_class), f"{type(error).__name__}: {error}"
-        if len(entry.arguments) > 1:
-            assert f"{error.line}:{error.column}" == entry.arguments[1], str(error)
-        has_hint = "\nHint: " in entry.expected
-        text = error.message + (f"\nHint: {error.hint}" if has_hint else "")
-        assert text == entry.expected, str(error)
-        return
-    raise AssertionError(f"no error, but {rows}")
+    with pytest.raises(getattr(tfsql, entry.arguments[0])) as caught:
+        _run(connection, entry.sql)
+    error = caught.value
+    if len(entry.arguments) > 1:
+        assert f"{error.line}:{error.column}" == entry.arguments[1], str(error)
+    has_hint = "\nHint: " in entry.expected
+    text = error.message + (f"\nHint: {error.hint}" if has_hint else "")
+    assert text == entry.expected, str(error)
+
+
+def _run(connection: tfsql.Connection, sql: str) -> None:
+    relation = connection.execute(sql)
+    if relation is not None:
+        relation.fetchall()
 
 
 def _row(row: tuple[Any, ...]) -> str:

@@ -256,23 +256,9 @@ CASES = [
     Case("StatelessRandomNormal", {"seed": Column((2,), "int64"), "shape": Column((1,), "int32", lambda g, s: g.integers(1, 4, s))}),
 ]  # fmt: skip
 
-# Test and case that fail, and why.
-FAULTS = {
-    (test, "PadV2"): "TensorFlow's converter of PadV2 drops constant_values"
-    for test in ("columns", "mixed", "nested", "many")
-}
-
-
-def cases(test: str, chosen: list[Case]) -> list[Any]:
-    """The cases as parameters; those with a fault in ``test`` are expected to fail."""
-    return [
-        pytest.param(
-            case,
-            id=case.id,
-            marks=[pytest.mark.xfail(strict=True, reason=FAULTS[test, case.id])] if (test, case.id) in FAULTS else [],
-        )
-        for case in chosen
-    ]
+def cases(chosen: list[Case]) -> list[Any]:
+    """The cases as parameters."""
+    return [pytest.param(case, id=case.id) for case in chosen]
 
 
 # -- tables and results ------------------------------------------------------------------------------------------------
@@ -385,7 +371,7 @@ def fixed_rows(case: Case, count: int) -> list[dict[str, np.ndarray] | None]:
     return [None if row % 5 == 3 else distinct[row % len(distinct)] for row in range(count)]
 
 
-@pytest.mark.parametrize("case", cases("columns", CASES))
+@pytest.mark.parametrize("case", cases(CASES))
 def test_columns_like_row_by_row(con: tfsql.Connection, case: Case) -> None:
     for count in (1, 7, 3_000):
         rows = fixed_rows(case, count)
@@ -400,7 +386,7 @@ def test_columns_like_row_by_row(con: tfsql.Connection, case: Case) -> None:
                 check(value, case.expected(row), case.rtol, f"row {position} of {count}")
 
 
-@pytest.mark.parametrize("case", cases("constants", CASES))
+@pytest.mark.parametrize("case", cases(CASES))
 def test_constants_like_columns(con: tfsql.Connection, case: Case) -> None:
     (row,) = case.rows((FIXED_LENGTH,), 1)
     got = results(con, f"SELECT i, {case.call(lambda name: f'${name}')} AS y FROM range(3) AS r(i)", row)
@@ -409,7 +395,7 @@ def test_constants_like_columns(con: tfsql.Connection, case: Case) -> None:
         check(value, expected, case.rtol, f"row {position}")
 
 
-@pytest.mark.parametrize("case", cases("mixed", [case for case in CASES if len(list(case.columns())) > 1]))
+@pytest.mark.parametrize("case", cases([case for case in CASES if len(list(case.columns())) > 1]))
 def test_the_first_input_as_a_column_the_others_as_constants(con: tfsql.Connection, case: Case) -> None:
     names = [name for name, _ in case.columns()]
     rows = case.rows((FIXED_LENGTH,), 9)
@@ -432,7 +418,7 @@ def first_output(case: Case, expected: Any) -> tuple[str, Any]:
 NESTED = [case for case in CASES if case.op not in ("Split", "Unpack", "SplitV")][::2]
 
 
-@pytest.mark.parametrize("case", cases("nested", NESTED))
+@pytest.mark.parametrize("case", cases(NESTED))
 def test_inside_and_around_another_operator(con: tfsql.Connection, case: Case) -> None:
     rows = fixed_rows(case, 12)
     data = arrow_table(case, rows, is_ragged=False)
@@ -454,13 +440,13 @@ def test_inside_and_around_another_operator(con: tfsql.Connection, case: Case) -
 RAGGED = [case for case in CASES if case.is_ragged]
 
 
-@pytest.mark.parametrize("case", cases("few", RAGGED))
+@pytest.mark.parametrize("case", cases(RAGGED))
 def test_ten_lists_of_four_sizes(con: tfsql.Connection, case: Case) -> None:
     """Few rows of a size run in one loop."""
     check_lists(con, case, 10)
 
 
-@pytest.mark.parametrize("case", cases("many", RAGGED[::2]))
+@pytest.mark.parametrize("case", cases(RAGGED[::2]))
 def test_many_lists_of_four_sizes(con: tfsql.Connection, case: Case) -> None:
     """Rows of one size run together."""
     check_lists(con, case, 130)
@@ -541,7 +527,7 @@ def test_a_chain_is_one_call_for_each_batch() -> None:
     with tfsql.connect() as con:
         con.execute("CREATE TABLE data AS SELECT column0 AS x FROM x")
         relation = con.sql(f"SELECT {chain} AS y FROM data")
-        (kernel,) = con._kernels._kernels.values()
+        (kernel,) = con.kernels._kernels.values()
         assert [call.op for call in kernel.program.calls] == ["Square", "Mul", "Add", "Relu", "Sum"]
         kernel.reset_statistics()
         made = relation.numpy()["y"]
@@ -556,7 +542,7 @@ def test_equal_calls_of_a_query_are_computed_once() -> None:
         relation = con.sql(
             "SELECT tf_Square(x) AS a, tf_Square(x) AS b FROM (SELECT i::FLOAT AS x FROM range(100) AS r(i))"
         )
-        (kernel,) = con._kernels._kernels.values()
+        (kernel,) = con.kernels._kernels.values()
         kernel.reset_statistics()
         assert relation.fetchall() == [(i * i, i * i) for i in range(100)]
         assert kernel.statistics.rows == 100
@@ -567,7 +553,7 @@ def test_rows_of_few_shapes_are_few_calls() -> None:
     data = pa.table({"i": range(400), "x": pa.array(lists, pa.list_(pa.float32()))})
     with tfsql.connect() as con:
         relation = con.sql("SELECT tf_Sum(x, 0) AS y FROM data ORDER BY i")
-        (kernel,) = con._kernels._kernels.values()
+        (kernel,) = con.kernels._kernels.values()
         kernel.reset_statistics()
         assert [row[0] for row in relation.fetchall()] == [len(item) for item in lists]
         assert kernel.statistics.calls == 4

@@ -22,7 +22,8 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def con() -> Iterator[tfsql.Connection]:
     with tfsql.connect() as connection:
-        connection.sql(f"CREATE TABLE pixels AS SELECT * RENAME (\"785\" AS label) FROM read_csv('{CSV}', header = true)")
+        source = f"read_csv('{CSV}', header = true)"
+        connection.sql(f'CREATE TABLE pixels AS SELECT * RENAME ("785" AS label) FROM {source}')
         connection.sql(f"CREATE TABLE digits AS FROM '{PARQUET}'")
         yield connection
 
@@ -102,7 +103,8 @@ def test_ragged_pictures_keep_the_order_of_the_table(con: tfsql.Connection) -> N
 
 def test_png_gives_the_picture_back(con: tfsql.Connection, images: np.ndarray) -> None:
     decoded = con.sql(
-        "SELECT tf_DecodePng(tf_EncodePng(reshape(tf_Cast(image, {DstT: 'uint8'}), [28, 28, 1]))) AS p FROM digits LIMIT 40"
+        "SELECT tf_DecodePng(tf_EncodePng(reshape(tf_Cast(image, {DstT: 'uint8'}), [28, 28, 1]))) AS p "
+        "FROM digits LIMIT 40"
     ).numpy()["p"]
     for picture, image in zip(decoded, images, strict=False):
         np.testing.assert_array_equal(picture[..., 0], image.astype(np.uint8))

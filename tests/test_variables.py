@@ -386,7 +386,6 @@ def test_tables_made_of_variables(con: tfsql.Connection) -> None:
 
 
 @pytest.mark.parametrize("sql", ["DESCRIBE x", "SUMMARIZE x", "COPY x TO '/dev/null' (FORMAT csv)"])
-@pytest.mark.xfail(strict=True, reason="variables are looked for in queries only")
 def test_statements_on_a_variable(con: tfsql.Connection, sql: str) -> None:
     x = np.array([1.0])
     con.execute(sql)
@@ -434,24 +433,22 @@ def test_scalar_and_list_parameters(con: tfsql.Connection, value: Any, expected:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected", "fault"),
+    ("value", "expected"),
     [
-        (2**40, 2**40, "an int is taken for int32 though it does not fit"),
-        (np.array([b"a", b"\xff"]), (b"a", b"\xff"), "NumPy bytes are taken for text"),
-        (tf.constant([1.5], tf.bfloat16), (1.5,), "bfloat16 is of NumPy's kind V, which is refused"),
-        (1 + 2j, {"real": 1.0, "imag": 2.0}, "a Python complex is refused"),
-        (decimal.Decimal("1.5"), 1.5, "a Decimal is refused"),
-        (pd.Series([1.0, 2.0]), (1.0, 2.0), "a Series is refused"),
-        (pa.array([1.0, 2.0]), (1.0, 2.0), "an Arrow array is refused"),
+        (2**40, 2**40),
+        (np.array([b"a", b"\xff"]), (b"a", b"\xff")),
+        (tf.constant([1.5], tf.bfloat16), (1.5,)),
+        (1 + 2j, {"real": 1.0, "imag": 2.0}),
+        (decimal.Decimal("1.5"), 1.5),
+        (pd.Series([1.0, 2.0]), (1.0, 2.0)),
+        (pa.array([1.0, 2.0]), (1.0, 2.0)),
     ],
     ids=lambda value: repr(value)[:30],
 )
-@pytest.mark.xfail(strict=True, raises=tfsql.TfsqlError, reason="see the third value of the case")
-def test_parameters_that_should_do(con: tfsql.Connection, value: Any, expected: Any, fault: str) -> None:
+def test_parameters_that_should_do(con: tfsql.Connection, value: Any, expected: Any) -> None:
     assert con.sql("SELECT tf_Identity(?) AS y", [value]).fetchall() == [(expected,)]
 
 
-@pytest.mark.xfail(strict=True, reason="the NumPy value of a string tensor of rank 0 is Python bytes, hence a BLOB")
 def test_a_string_tensor_without_axes(con: tfsql.Connection) -> None:
     assert con.sql("SELECT tf_Identity(?) AS y", [tf.constant("x")]).fetchall() == [("x",)]
 
@@ -460,10 +457,7 @@ def test_a_string_tensor_without_axes(con: tfsql.Connection) -> None:
     "value",
     [
         object(), {"a": 1}, [1, "a"], [[1, 2], [3]], None,
-        pytest.param(
-            tf.ragged.constant([[1, 2], [3]]),
-            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason="TensorFlow's error comes out as it is"),
-        ),
+        tf.ragged.constant([[1, 2], [3]]),
     ],
     ids=lambda value: repr(value)[:20],
 )  # fmt: skip
@@ -527,7 +521,6 @@ def test_tensor_parameters_into_a_table(con: tfsql.Connection) -> None:
     np.testing.assert_array_equal(con.sql("FROM kept").numpy()["x"], np.stack([x, -x]))
 
 
-@pytest.mark.xfail(strict=True, reason="an array outside of a tensor expression reaches DuckDB as a list of doubles")
 def test_array_parameters_keep_dtype_and_shape(con: tfsql.Connection) -> None:
     assert con.sql("SELECT $x AS x", {"x": np.array([1, 2], np.float32)}).types == ["float32[2]"]
 

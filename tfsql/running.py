@@ -126,6 +126,7 @@ class StatementRun:
     def _bind(self, *, always: bool = False, statement: Statement | None = None) -> Bound:
         statement = statement or self.statement
         verbatim = Bound(statement.text, self._plain_parameters())
+        always = always or any(_is_array(value) for value in named_parameters(self._parameters).values())
         is_shell_call = self._features.has_call and self._calls_shell(statement)
         if not (self._features.is_tfsql or self._features.may_be_tfsql or is_shell_call or always):
             return verbatim
@@ -335,6 +336,11 @@ class StatementRun:
                 error.span = Span(error.span.start + start, error.span.end + start)
             error.sql = None
             raise
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a parameter is an array with axes, whose type the engine would not see."""
+    return bool(getattr(value, "ndim", 0)) and hasattr(value, "dtype")
 
 
 def _kernel_text(places: Sequence[KernelUse], *, is_analyze: bool) -> str:

@@ -28,7 +28,7 @@ from tfsql.source import DIALECT, PLACEHOLDER_PREFIX, Statement
 from tfsql.split import KernelCache, kernel_call
 from tfsql.sugar import SPREAD
 from tfsql.tree import Constant, Leaf, Record, Spread, Value, leaves_in_order
-from tfsql.types import Array, SqlType, Struct, display, quote, tensor_type
+from tfsql.types import Array, SqlType, Struct, TensorType, display, quote, sql_type, tensor_type
 
 if TYPE_CHECKING:
     from tfsql.kernel import Kernel
@@ -278,16 +278,11 @@ class StatementBinder:
             raise TypeMismatchError(f"Parameter ${name} is None, which has no type")
         if hasattr(value, "row_splits"):
             raise TypeMismatchError(f"Parameter ${name} is ragged; one tensor is wanted")
-        if hasattr(value, "numpy"):
-            value = value.numpy()
+        array = as_array(value)
+        if array is not None and (array.dtype.kind in "biufcSUO" or is_small_float(array)):
+            return from_array(array, is_bytes=array.dtype.kind == "S")
         if isinstance(value, Decimal):
             value = float(value)
-        if isinstance(value, complex) or hasattr(value, "to_numpy"):
-            value = np.asarray(value, np.complex64) if isinstance(value, complex) else value.to_numpy()
-        if isinstance(value, np.ndarray | np.generic):
-            array = np.asarray(value)
-            if array.dtype.kind in "biufcSUO":
-                return from_array(array)
         if isinstance(value, bool | int | float | str | bytes | list | tuple):
             return weak_constant(list(value) if isinstance(value, tuple) else value)
         raise TypeMismatchError(f"Parameter ${name} is a {type(value).__name__}, which is no tensor")
@@ -603,6 +598,8 @@ class StatementBinder:
 
     def expression(self, node: exp.Expr, scope: Scope) -> exp.Expr:
         """``node`` with every tensor expression in it replaced by a kernel call; ``node`` itself if there is none."""
+        if isinstance(node, exp.Placeholder):
+            return self._typed_parameter(node)
         if isinstance(node, exp.Star) and node.args.get("replace"):
             self.children(node, scope)
         if isinstance(node, _OPAQUE):
@@ -633,6 +630,16 @@ class StatementBinder:
             return exp.Var(this=f"struct_pack({fields})")
         self.children(node, scope)
         return node
+
+    def _typed_parameter(self, node: exp.Placeholder) -> exp.Expr:
+        """A parameter that the engine gets: an array as an ARRAY of its own type."""
+        value = self.environment.parameters.get(str(node.this))
+        array = None if value is None else as_array(value)
+        if array is None or array.ndim == 0 or 0 in array.shape or array.dtype.kind not in "biufc":
+            return node
+        self.is_changed = True
+        kind = sql_type(TensorType(str(array.dtype), array.shape))
+        return exp.Var(this=f"CAST(${node.this} AS {kind})")
 
     def children(self, node: exp.Expr, scope: Scope) -> None:
         for key, child in list(node.args.items()):
@@ -687,8 +694,32 @@ def _aliased(sql: str, name: str) -> exp.Expr:
     return exp.alias_(exp.Var(this=sql), name, quoted=True)
 
 
+def as_array(value: Any) -> np.ndarray | None:
+    """A parameter as a NumPy array if it is an array, tensor, series or complex number of any library."""
+    if isinstance(value, complex):
+        return np.asarray(value, np.complex64)
+    if hasattr(value, "numpy"):
+        made = value.numpy()
+        return np.asarray(made, object) if isinstance(made, bytes) else np.asarray(made)
+    if hasattr(value, "to_numpy"):
+        return np.asarray(value.to_numpy())
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
+
+
+def is_small_float(array: np.ndarray) -> bool:
+    """Whether an array has one of the dtypes that NumPy knows from TensorFlow alone."""
+    return str(array.dtype).startswith(("bfloat16", "float8", "float4"))
+
+
 def engine_value(value: Any) -> Any:
-    """A parameter as the engine takes it: arrays and tensors as lists."""
-    if hasattr(value, "numpy") and not hasattr(value, "dtype_backend"):
-        value = value.numpy()
-    return value.tolist() if hasattr(value, "tolist") and hasattr(value, "dtype") else value
+    """A parameter as the engine takes it: arrays and tensors as lists, complex numbers as rows."""
+    array = None if hasattr(value, "row_splits") else as_array(value)
+    if array is None:
+        return value
+    return _complex_rows(array.tolist()) if array.dtype.kind == "c" else array.tolist()
+
+
+def _complex_rows(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_complex_rows(item) for item in value]
+    return {"real": value.real, "imag": value.imag}
