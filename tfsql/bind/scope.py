@@ -48,6 +48,7 @@ class Scope:
     Attributes:
       sources: the SQL of each FROM item and join, free of tensor calls, in order.
       group: the GROUP BY clause, once bound.
+      windows: the WINDOW clause, once bound: a name in it that is missing aborts the user's transaction.
       where: the condition of the WHERE clause, once bound.
       aliases: select-list aliases (lower case) and their SQL, which later expressions may use.
       parent: the scope around a correlated subquery.
@@ -59,6 +60,7 @@ class Scope:
         self.sources: list[str] = []
         self.group = ""
         self.where = ""
+        self.windows = ""
         self.aliases: dict[str, str] = {}
         self.parent = parent
         self._types: dict[str, SqlType] = {}
@@ -113,16 +115,16 @@ class Scope:
         """Queries that give the expressions their meaning, from the plainest on."""
         attempts = [self._query(sqls)]
         if self.group:
-            attempts.append(f"{self._query(sqls)} {self.group}")
+            attempts.append(self._query(sqls, self.group))
         if self.aliases:
             attempts.append(self._query([_substituted(sql, self.aliases) for sql in sqls]))
         if self.parent is not None:
             attempts += [self._inside(query, self.parent) for query in list(attempts)]
         return attempts
 
-    def _query(self, sqls: Sequence[str]) -> str:
+    def _query(self, sqls: Sequence[str], group: str = "") -> str:
         items = ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(sqls))
-        return f"{self._with}SELECT {items} {self.from_clause}"
+        return f"{self._with}SELECT {items} {self.from_clause} {group} {self.windows}".rstrip()
 
     def _inside(self, query: str, parent: Scope) -> str:
         """``query`` as a lateral subquery of everything that the scopes around it see."""

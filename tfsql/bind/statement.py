@@ -65,6 +65,14 @@ class KernelUse:
 
 
 @dataclass(frozen=True)
+class WrittenItem:
+    """A select item before binding: its SQL, and the user's own text, which names it if binding changes it."""
+
+    sql: str
+    text: str
+
+
+@dataclass(frozen=True)
 class SpreadColumn:
     """A column of the outermost query that is spread when the result is there, so that it is computed once.
 
@@ -447,15 +455,19 @@ class StatementBinder:
             self.sources.join(join, scope)
         for lateral in node.args.get("laterals") or []:
             self.sources.join(lateral, scope)
-        self._name_columns(node)
+        written = [self._written(item) for item in node.expressions]
         row_names.resolve(self, node, scope)
         self._prefetch(node, scope)
         group = node.args.get("group")
         if group is not None:
             self.children(group, scope)
             scope.group = self.sql(group)
-        self._select_list(node, scope)
-        for key in ("distinct", "where", "having", "qualify", "windows", "order", "limit", "offset"):
+        windows = node.args.get("windows") or []
+        for window in windows:
+            self.children(window, scope)
+        scope.windows = self._windows_sql(windows) if windows else ""
+        self._select_list(node, scope, written)
+        for key in ("distinct", "where", "having", "qualify", "order", "limit", "offset"):
             part = node.args.get(key)
             for item in part if isinstance(part, list) else [part]:
                 if item is not None:
@@ -476,17 +488,17 @@ class StatementBinder:
                 span=span,
             )
 
-    def _name_columns(self, node: exp.Select) -> None:
-        """Names the columns that the engine would name after a kernel as the user wrote them."""
-        for item in node.expressions:
-            if not isinstance(item, exp.Alias | exp.Star | exp.Column | exp.Columns) and _is_touched(item):
-                item.replace(exp.alias_(item.copy(), self._written(item), quoted=True))
+    def _windows_sql(self, windows: list[exp.Expr]) -> str:
+        """The WINDOW clause of a select."""
+        alone = exp.Select(expressions=[exp.Star()], windows=[window.copy() for window in windows])
+        return self.sql(alone).removeprefix("SELECT * ")
 
-    def _written(self, item: exp.Expr) -> str:
+    def _written(self, item: exp.Expr) -> WrittenItem:
         """What the user wrote for a select item, on one line, lifted literals as ``[...]``."""
+        sql = self.sql(item)
         metas = [part.meta for part in item.walk() if "start" in part.meta]
-        text = sugar.item_text(self._statement, min(m["start"] for m in metas)) if metas else self.sql(item)
-        return re.sub(rf"\${PLACEHOLDER_PREFIX}\d+", "[...]", " ".join(text.split()))
+        text = sugar.item_text(self._statement, min(m["start"] for m in metas)) if metas else sql
+        return WrittenItem(sql, re.sub(rf"\${PLACEHOLDER_PREFIX}\d+", "[...]", " ".join(text.split())))
 
     def _prefetch(self, node: exp.Select, scope: Scope) -> None:
         """Learns the types of all columns that the select mentions in one question to the engine."""
@@ -498,13 +510,13 @@ class StatementBinder:
 
     # -- the select list ---------------------------------------------------------------------------------------------
 
-    def _select_list(self, node: exp.Select, scope: Scope) -> None:
+    def _select_list(self, node: exp.Select, scope: Scope, written: list[WrittenItem]) -> None:
         is_outermost = node.parent is None and self.depth == 0
         items: list[exp.Expr] = []
         spreads: list[str] = []
-        for item in node.expressions:
+        for item, as_written in zip(node.expressions, written, strict=True):
             with self.located(item):
-                made = self._select_item(item, scope, spreads, is_outermost=is_outermost)
+                made = self._select_item(item, as_written, scope, spreads, is_outermost=is_outermost)
             for each in made:
                 if isinstance(each, exp.Alias) and each.alias:
                     scope.aliases[each.alias.lower()] = self.sql(each.this)
@@ -528,17 +540,22 @@ class StatementBinder:
         node.set("expressions", outer)
         node.set("from_", exp.From(this=exp.Var(this=f"({self.sql(inner)}) AS tfsql_spread")))
 
-    def _select_item(self, item: exp.Expr, scope: Scope, spreads: list[str], *, is_outermost: bool) -> list[exp.Expr]:
+    def _select_item(
+        self, item: exp.Expr, written: WrittenItem, scope: Scope, spreads: list[str], *, is_outermost: bool
+    ) -> list[exp.Expr]:
         if isinstance(item, exp.Alias) and item.alias == SPREAD:
             self.is_changed = True
             return self._spread(item.this, scope, spreads, is_outermost=is_outermost)
+        name = item.alias if isinstance(item, exp.Alias) else written.text
+        count = len(self.uses)
+        bound = self.expression(item.this if isinstance(item, exp.Alias) else item, scope)
+        if isinstance(bound, exp.Var) and len(self.uses) > count:
+            self.uses[-1] = replace(self.uses[-1], column=name)
         if isinstance(item, exp.Alias):
-            bound = self.expression(item.this, scope)
-            if bound is not item.this and self.uses:
-                self.uses[-1] = replace(self.uses[-1], column=item.alias)
             item.set("this", bound)
             return [item]
-        return [self.expression(item, scope)]
+        is_as_written = isinstance(bound, exp.Star | exp.Columns) or self.sql(bound) == written.sql
+        return [bound if is_as_written else exp.alias_(bound, name, quoted=True)]
 
     def _spread(self, node: exp.Expr, scope: Scope, spreads: list[str], *, is_outermost: bool) -> list[exp.Expr]:
         """``expr AS *``: a row by field name, a tensor by index path."""
@@ -681,13 +698,6 @@ def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
     except TfsqlError as error:
         raise error.locate(text) from error
     return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses), tuple(binder.spreads))
-
-
-def _is_touched(item: exp.Expr) -> bool:
-    """Whether binding may change an expression: it has a call that the engine does not know, arithmetic or a row."""
-    return any(
-        isinstance(part, exp.Anonymous | exp.Binary | exp.Neg | exp.Flatten | exp.Placeholder) for part in item.walk()
-    )
 
 
 def _aliased(sql: str, name: str) -> exp.Expr:
