@@ -168,16 +168,16 @@ def run_text(connection: Connection, text: str, mode: str) -> None:
 
 
 def _result(relation: Relation, call: Callable[[Callable[[], Any]], Any]) -> Result:
+    """The rows to come, the first batch fetched: what fails at once leaves nothing written."""
     columns, types = call(lambda: (relation.columns, relation.types))
-    return Result(columns, types, _rows(relation, call))
+    first = call(partial(relation.fetchmany, MAX_ROWS + 1))
+    return Result(columns, types, _rows(relation, first, call))
 
 
-def _rows(relation: Relation, call: Callable[[Callable[[], Any]], Any]) -> Iterator[Row]:
-    """The rows, in batches: the first is what a table shows."""
-    size = MAX_ROWS + 1
-    while rows := call(partial(relation.fetchmany, size)):
+def _rows(relation: Relation, rows: list[Row], call: Callable[[Callable[[], Any]], Any]) -> Iterator[Row]:
+    while rows:
         yield from rows
-        size = BATCH_ROWS
+        rows = call(partial(relation.fetchmany, BATCH_ROWS))
 
 
 @contextmanager

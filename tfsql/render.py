@@ -542,16 +542,16 @@ def picture_row(
         columns = width or _pixels(array).shape[1]
         blocks.append(_Block(columns, textwrap.wrap(title, columns), picture(array, width, colors=colors).split("\n")))
     count = _per_row(blocks, max_width)
-    rows = [blocks[start : start + count] for start in range(0, len(blocks), count)]
+    rows = [blocks[start : start + count] for start in range(0, len(blocks), count or 1)]
     return "\n\n".join("\n".join(_side_by_side(row)) for row in rows)
 
 
 def _per_row(blocks: Sequence[_Block], max_width: int) -> int:
     """How many pictures stand side by side, so that rows are as even as they can be."""
-    widest = max(block.width for block in blocks)
+    widest = max((block.width for block in blocks), default=1)
     fitting = max(1, (max_width + 2) // (widest + 2))
     row_count = math.ceil(len(blocks) / fitting)
-    return math.ceil(len(blocks) / row_count)
+    return math.ceil(len(blocks) / max(1, row_count))
 
 
 @dataclass(frozen=True)
@@ -655,8 +655,10 @@ def save_png(path: str | Path, arrays: Sequence[Any], titles: Sequence[str] | No
       scale: screen pixels along the edge of each pixel of a picture.
 
     Raises:
-      ShapeError: an array is no picture.
+      ShapeError: an array is no picture, or there is none.
     """
+    if not arrays:
+        raise ShapeError("There is no picture to write")
     blocks = [np.rint(_pixels(array) * 255).astype(np.uint8).repeat(scale, 0).repeat(scale, 1) for array in arrays]
     texts = titles if titles is not None else [""] * len(blocks)
     widths = [max(block.shape[1], _LETTER_WIDTH) for block in blocks]

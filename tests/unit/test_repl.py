@@ -1,0 +1,297 @@
+"""The prompt: what is typed, what comes back, what a session survives."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.history import FileHistory, InMemoryHistory
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+import tfsql
+from tfsql.repl import COMMANDS, Repl, is_complete, open_history, prompt_session
+
+ENTER, CTRL_C, CTRL_D, UP = "\r", "\x03", "\x04", "\x1b[A"
+
+Typed = Callable[..., Repl]
+
+
+@pytest.fixture
+def con() -> Iterator[tfsql.Connection]:
+    with tfsql.connect() as connection:
+        yield connection
+
+
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def typed(con: tfsql.Connection) -> Typed:
+    """Runs a session over keys that have been typed already; it ends with Ctrl-D."""
+
+    def run(*keys: str) -> Repl:
+        with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
+            keyboard.send_text("".join(keys) + CTRL_D)
+            repl = Repl(con, mode="csv", session=prompt_session())
+            assert repl.run() == 0
+            return repl
+
+    return run
+
+
+@pytest.fixture
+def repl(con: tfsql.Connection) -> Repl:
+    return Repl(con, mode="csv")
+
+
+# -- typing ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_statement_runs_at_its_semicolon(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    typed("SELECT 1 AS a,", ENTER, "  ';' AS b", ENTER, ";", ENTER)
+    assert capsys.readouterr().out == "a,b\n1,;\n"
+
+
+def test_ctrl_c_clears_what_is_typed(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    typed("SELECT nonsense", ENTER, "FROM", CTRL_C, "SELECT 2 AS a;", ENTER)
+    captured = capsys.readouterr()
+    assert captured.out == "a\n2\n"
+    assert "nonsense" not in captured.err
+
+
+def test_ctrl_d_leaves_an_empty_line_only(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    typed("SELECT 3 AS a;", CTRL_D, ENTER)
+    assert capsys.readouterr().out == "a\n3\n"
+
+
+def test_empty_lines_do_nothing(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    typed(ENTER, "  ", ENTER, "-- a comment", ENTER, "SELECT 4 AS a;", ENTER)
+    captured = capsys.readouterr()
+    assert captured.out == "a\n4\n"
+    assert captured.err.count("\n") == 2
+
+
+def test_errors_show_a_caret_and_the_session_goes_on(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    typed("SELECT missing;", ENTER, "SELECT 5 AS a;", ENTER)
+    captured = capsys.readouterr()
+    assert captured.out == "a\n5\n"
+    assert "1 | SELECT missing;\n           ^^^^^^^" in captured.err
+
+
+@pytest.mark.parametrize("leaving", [".quit", "exit", "QUIT;"])
+def test_words_that_leave(typed: Typed, leaving: str, capsys: pytest.CaptureFixture[str]) -> None:
+    typed(leaving, ENTER, "SELECT 6;", ENTER)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [
+        ("", True),
+        ("SELECT 1", False),
+        ("SELECT 1;", True),
+        ("SELECT 1; -- done", True),
+        ("SELECT 1; SELECT 2", False),
+        ("SELECT ';", False),
+        ("SELECT ';'", False),
+        ("SELECT $$;", False),
+        ("SELECT 1 /* ;", False),
+        (f"SELECT {[0.5] * 100};", True),
+        (".read some file", True),
+        ("exit", True),
+    ],
+)
+def test_when_input_is_complete(text: str, complete: bool) -> None:
+    assert is_complete(text) is complete
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+
+
+def test_history_is_kept_between_sessions(typed: Typed, state_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed("SELECT 7", ENTER, "AS a;", ENTER)
+    assert "+SELECT 7\n+AS a;\n" in (state_home / "tfsql" / "history").read_text()
+    history = open_history()
+    assert isinstance(history, FileHistory)
+    assert list(history.load_history_strings()) == ["SELECT 7\nAS a;"]
+
+
+def test_history_is_in_memory_where_no_file_can_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    assert isinstance(open_history(), InMemoryHistory)
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/dev/null")
+    assert isinstance(open_history(), InMemoryHistory)
+
+
+def test_history_survives_a_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    history = open_history()
+    history.filename = "/dev/full" if os.path.exists("/dev/full") else "/no/such/folder/history"
+    history.store_string("SELECT 1;")
+    assert "Cannot write the history" in capsys.readouterr().err
+
+
+# -- dot commands ------------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle(".help")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [command.name for command in COMMANDS]
+
+
+def test_an_unknown_command_suggests(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle(".tabels")
+    assert capsys.readouterr().err == "No command .tabels\nHint: Did you mean .tables?\n"
+    repl.handle(".xyzzy")
+    assert "See .help" in capsys.readouterr().err
+
+
+def test_tables_lists_tables_and_views(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle("CREATE TABLE t (a INTEGER); CREATE VIEW v AS FROM t;")
+    repl.handle(".tables")
+    assert capsys.readouterr().out == "name\nt\nv\n"
+
+
+def test_timing(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle("SELECT 1;")
+    assert "Time" not in capsys.readouterr().err
+    repl.handle(".timing on")
+    repl.handle("SELECT 1;")
+    assert capsys.readouterr().err.startswith("Time: 0.0")
+    repl.handle(".timing off")
+    capsys.readouterr()
+    repl.handle(".timing")
+    assert capsys.readouterr().err == ".timing is off; choices: on, off\n"
+
+
+def test_mode(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle(".mode jsonl")
+    repl.handle("SELECT 1 AS a;")
+    assert capsys.readouterr().out == '{"a": 1}\n'
+    repl.handle(".mode jason")
+    assert capsys.readouterr().err == (
+        ".mode takes table, csv, json, jsonl, markdown, not jason\nHint: Did you mean json?\n"
+    )
+    assert repl.mode == "jsonl"
+
+
+def test_read_runs_a_file_and_places_its_errors(repl: Repl, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "two words.sql"
+    path.write_text("SELECT 1 AS a;\nSELECT missing;\nSELECT 3")
+    repl.handle(f".read '{path}'")
+    captured = capsys.readouterr()
+    assert captured.out == "a\n1\n"
+    assert captured.err.startswith(f"{path}: ")
+    assert "(line 2, column 8)" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [(".read", "missing the name of a file"), (".read /no/such.sql", "Cannot read /no/such.sql: No such file")],
+)
+def test_read_without_a_file(repl: Repl, command: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle(command)
+    assert message in capsys.readouterr().err
+
+
+# -- what a session survives -------------------------------------------------------------------------------------------
+
+
+def test_a_fault_of_ours_does_not_end_the_session(
+    repl: Repl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(repl.connection, "sql", lambda text: 1 / 0)
+        repl.handle("SELECT 1;")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    repl.handle("SELECT 1 AS a;")
+    assert capsys.readouterr().out == "a\n1\n"
+
+
+def test_an_interrupted_query_does_not_end_the_session(
+    repl: Repl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(text: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repl.connection, "sql", interrupted)
+        repl.handle("SELECT 1;")
+    assert "Interrupted" in capsys.readouterr().err
+    repl.handle("SELECT 1 AS a;")
+    assert capsys.readouterr().out == "a\n1\n"
+
+
+# -- a real terminal ---------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A tmux session of its own."""
+
+    def __init__(self, socket: Path, command: str, width: int, environment: dict[str, str]):
+        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        settings = [f"{name}={value}" for name, value in environment.items()]
+        # Ctrl-C goes to the shell too, which must outlive it.
+        line = shlex.join(["env", *settings, "sh", "-c", f"trap : INT; {command}; echo ended with $?; sleep 60"])
+        size = ["-x", str(width), "-y", "50"]
+        subprocess.run([*self._tmux, "new-session", "-d", *size, line], check=True, capture_output=True)
+
+    def type(self, *keys: str) -> None:
+        escaped = [key[:-1] + "\\;" if key.endswith(";") else key for key in keys]
+        subprocess.run([*self._tmux, "send-keys", *escaped], check=True)
+
+    def screen(self) -> str:
+        done = subprocess.run([*self._tmux, "capture-pane", "-p"], check=True, capture_output=True)
+        return "\n".join(line.rstrip() for line in done.stdout.decode().splitlines()).rstrip()
+
+    def wait_for(self, text: str, timeout_s: float = 20) -> str:
+        end = time.monotonic() + timeout_s
+        while text not in (screen := self.screen()):
+            assert time.monotonic() < end, f"{text!r} does not appear on:\n{screen}"
+            time.sleep(0.1)
+        return screen
+
+    def close(self) -> None:
+        subprocess.run([*self._tmux, "kill-server"], check=True, capture_output=True)
+
+
+@pytest.fixture(params=[(80, "screen-256color"), (40, "dumb")], ids=["80 columns", "dumb"])
+def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Terminal]:
+    if shutil.which("tmux") is None:
+        pytest.skip("no tmux")
+    width, kind = request.param
+    # tmux shows box characters only where the locale says UTF-8; what the session writes does not depend on it.
+    environment = {"XDG_STATE_HOME": str(tmp_path), "TERM": kind, "LC_ALL": "C.UTF-8"}
+    command = shlex.join([sys.executable, "-c", "import sys; from tfsql.cli import main; sys.exit(main())"])
+    made = Terminal(tmp_path / "tmux", command, width, environment)
+    yield made
+    made.close()
+
+
+def test_a_session_in_a_terminal(terminal: Terminal) -> None:
+    terminal.wait_for("tfsql>")
+    terminal.type("SELECT 6 * 7", "Enter", "  AS answer", "Enter", ";", "Enter")
+    screen = terminal.wait_for("1 row")
+    assert "answer" in screen
+    assert "     42 " in screen
+    terminal.type("SELECT count(*) FROM range(100000000000) r(i) WHERE hash(i) % 3 = 1;", "Enter")
+    time.sleep(1)
+    terminal.type("C-c")
+    terminal.wait_for("Interrupted")
+    terminal.type("SELECT 'still' || ' here' AS x;", "Enter")
+    terminal.wait_for("still here")
+    terminal.type("C-d")
+    terminal.wait_for("ended with 0")
