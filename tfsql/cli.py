@@ -254,8 +254,8 @@ class Interruptible:
 
 
 def _interrupt(connection: Connection) -> None:
-    """Stops what the engine runs. TODO: call Connection.interrupt() once there is such a method."""
-    connection.backend.connection.interrupt()  # type: ignore[attr-defined]
+    """Stops what the engine runs."""
+    connection.interrupt()
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------

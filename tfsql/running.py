@@ -391,10 +391,16 @@ def _numbered(statement: Statement) -> Statement:
     numbers = itertools.count(1)
     for token in statement.tokens:
         if token.token_type == TokenType.PLACEHOLDER and token.text == "?":
-            tokens += [_like(token, TokenType.PARAMETER, "$"), _like(token, TokenType.NUMBER, str(next(numbers)))]
+            tokens += _parameter(token, next(numbers))
+        elif token.text == "?::":  # one token in sqlglot: the operator of another dialect
+            tokens += [*_parameter(token, next(numbers)), _like(token, TokenType.DCOLON, "::")]
         else:
             tokens.append(token)
     return statement.with_tokens(tokens)
+
+
+def _parameter(token: Token, number: int) -> list[Token]:
+    return [_like(token, TokenType.PARAMETER, "$"), _like(token, TokenType.NUMBER, str(number))]
 
 
 def _like(token: Token, kind: TokenType, text: str) -> Token:

@@ -87,6 +87,10 @@ class Connection:
         relation = self.sql(text, parameters)
         return relation if relation is None else relation.execute()
 
+    def interrupt(self) -> None:
+        """Stops the statement that this connection runs in another thread; its rows end in an error."""
+        self.backend.interrupt()
+
     def close(self) -> None:
         """Closes the database; relations of this connection cannot run any more."""
         _OPEN.discard(self)

@@ -71,5 +71,8 @@ class Backend(Protocol):
     def is_base_table(self, parts: Sequence[str]) -> bool:
         """Whether the name is a stored table, whose rows have a ``rowid``."""
 
+    def interrupt(self) -> None:
+        """Stops the statement that runs, from another thread."""
+
     def close(self) -> None:
         """Gives up the connection and everything registered on it."""

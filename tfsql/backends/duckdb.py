@@ -63,6 +63,7 @@ class DuckDBBackend:
             self._connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
             # Variables of the caller are found by the session; DuckDB would find those of this package.
             self._connection.execute("SET python_enable_replacements = false")
+            self._connection.execute("SET enable_progress_bar = false")  # it is drawn on standard output
         self._live: weakref.ref[DuckDBResult] | None = None
 
     @property
@@ -161,6 +162,9 @@ class DuckDBBackend:
         with self._guarded():
             found = self._free().execute(f"SELECT 1 FROM {source} WHERE {conditions}", list(reversed(parts)))
             return bool(found.fetchall())
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
 
     def close(self) -> None:
         self._connection.close()

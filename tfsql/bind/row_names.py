@@ -24,7 +24,8 @@ _FUNCTIONS = ("rowname", "rowhash")
 
 def resolve(binder: StatementBinder, select: exp.Select, scope: Scope) -> None:
     """Replaces the calls of ``rowName()`` and ``rowHash()`` in a select whose FROM is bound."""
-    calls = [call for call in _own_calls(select) if str(call.this).lower() in _FUNCTIONS]
+    wanted = set(_FUNCTIONS) - set(binder.environment.functions)
+    calls = [call for call in _own_calls(select) if call.name.lower() in wanted]
     if not calls:
         return
     binder.is_changed = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -147,7 +148,8 @@ def parse(statement: Statement) -> exp.Expr:
       ParseError: the grammar does not know the form.
     """
     try:
-        tree = DIALECT.parser().parse(list(statement.tokens), statement.source.short)[0]
+        with _quiet_grammar():
+            tree = DIALECT.parser().parse(list(statement.tokens), statement.source.short)[0]
     except SqlglotParseError as error:
         detail = error.errors[0] if error.errors else {}
         message = str(detail.get("description") or error).rstrip(".")
@@ -157,6 +159,17 @@ def parse(statement: Statement) -> exp.Expr:
     if tree is None or isinstance(tree, exp.Command):
         raise ParseError("Cannot read this form of statement", span=_first_token(statement))
     return tree
+
+
+@contextlib.contextmanager
+def _quiet_grammar() -> Iterator[None]:
+    """Without sqlglot's log of what it does not read: the error says it, or the engine reads it."""
+    logger = logging.getLogger("sqlglot")
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was_disabled
 
 
 def _span_of(statement: Statement, detail: Mapping[str, Any]) -> Span:
@@ -388,7 +401,7 @@ class StatementBinder:
 
     def _refuse_unbound(self, tree: exp.Expr) -> None:
         for call in tree.find_all(exp.Anonymous):
-            if is_operator_name(call.name):
+            if is_operator_name(call.name) and call.name.lower() not in self.environment.functions:
                 with self.located(call):
                     self.operator(call.name)
                     raise UnsupportedError(f"{call.this} cannot stand in this place of a {tree.key.upper()} statement")

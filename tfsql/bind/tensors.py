@@ -101,11 +101,11 @@ class TensorBinder:
     def _value(self, node: exp.Expr, scope: Scope) -> Value | None:
         if isinstance(node, exp.Paren):
             return self.value(node.this, scope)
+        inlined = self._statement.inlined(node)
+        if inlined is not None:  # the user's own function counts before one of the same name here
+            return self.value(inlined, scope)
         if isinstance(node, exp.Anonymous) and is_operator_name(node.name):
             return self._operator(node, scope)
-        inlined = self._statement.inlined(node)
-        if inlined is not None:
-            return self.value(inlined, scope)
         helper = HELPERS.get(function_name(node))
         if helper is not None:
             return helper(self, node, scope)
