@@ -16,7 +16,7 @@ from tfsql import catalog
 from tfsql.bind import Bound, KernelUse, StatementBinder, bind_text, parse
 from tfsql.bind.features import Features, features_of
 from tfsql.bind.functions import check_body, read_create, shell
-from tfsql.bind.statement import engine_value
+from tfsql.bind.parameters import engine_value
 from tfsql.describe import function_table, functions_table
 from tfsql.errors import BindError, ExecutionError, ParseError, ResourceError, Span, TfsqlError, UnsupportedError
 from tfsql.explain import kernel_text

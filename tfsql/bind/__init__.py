@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from tfsql.bind.statement import Bound, Environment, KernelUse, SpreadColumn, StatementBinder, View, bind_text, parse
+from tfsql.bind.grammar import parse
+from tfsql.bind.records import Bound, Environment, KernelUse, SpreadColumn, View
+from tfsql.bind.statement import StatementBinder, bind_text
 
 __all__ = ["Bound", "Environment", "KernelUse", "SpreadColumn", "StatementBinder", "View", "bind_text", "parse"]

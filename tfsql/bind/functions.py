@@ -16,9 +16,10 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from tfsql.bind.forms import is_row, row_elements
+from tfsql.bind.grammar import parse
 from tfsql.bind.literals import field_name
 from tfsql.errors import BindError, ParseError, TfsqlError, UnsupportedError
-from tfsql.source import CLOSING, OPENING, Statement, statements
+from tfsql.source import CLOSING, OPENING, PLACEHOLDER_PREFIX, Statement, statements
 from tfsql.sugar import desugar
 from tfsql.types import quote
 
@@ -170,8 +171,6 @@ def check_body(definition: FunctionDefinition) -> None:
 
 def body_tree(definition: FunctionDefinition) -> exp.Expr:
     """The syntax tree of a function's body."""
-    from tfsql.bind.statement import parse
-
     (statement,) = statements(f"SELECT {definition.body}")
     try:
         tree = parse(desugar(statement))
@@ -182,7 +181,8 @@ def body_tree(definition: FunctionDefinition) -> exp.Expr:
         raise ParseError(f"The body of function {definition.name} is one expression")
     body = items[0]
     for index, literal in enumerate(statement.source.literals):
-        for placeholder in [p for p in body.find_all(exp.Placeholder) if str(p.this).endswith(f"_{index}")]:
+        lifted = f"{PLACEHOLDER_PREFIX}{index}"
+        for placeholder in [p for p in body.find_all(exp.Placeholder) if str(p.this) == lifted]:
             placeholder.replace(_array(literal.value.tolist()))
     return body  # type: ignore[no-any-return]
 

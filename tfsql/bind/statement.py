@@ -3,186 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlglot import exp
-from sqlglot.errors import ParseError as SqlglotParseError
-from sqlglot.errors import SqlglotError
 
 from tfsql import parquet, sugar
-from tfsql.backends.base import Backend
 from tfsql.bind import row_names
 from tfsql.bind.forms import OPERATOR_PREFIX, has_star, is_operator_name, is_row, row_elements
-from tfsql.bind.functions import FunctionDefinition, inline
+from tfsql.bind.functions import inline
+from tfsql.bind.grammar import first_token, parse
 from tfsql.bind.literals import from_array, weak_constant
+from tfsql.bind.parameters import as_array, engine_value, is_small_float
+from tfsql.bind.records import Bound, Environment, KernelUse, SpreadColumn, View, WrittenItem
 from tfsql.bind.scope import Prober, Scope
 from tfsql.bind.sources import SourceBinder, is_parquet
 from tfsql.bind.tensors import TensorBinder
-from tfsql.errors import BindError, ParseError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
-from tfsql.source import DIALECT, PLACEHOLDER_PREFIX, Statement
-from tfsql.split import KernelCache, kernel_call
+from tfsql.errors import BindError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
+from tfsql.source import PLACEHOLDER_PREFIX, Statement
+from tfsql.split import kernel_call
 from tfsql.sugar import SPREAD
 from tfsql.tree import Constant, Leaf, Record, Spread, Value, leaves_in_order
 from tfsql.types import Array, SqlType, Struct, TensorType, display, quote, sql_type, tensor_type
 
 if TYPE_CHECKING:
-    from tfsql.kernel import Kernel
     from tfsql.registry import OperatorSpec
 
 MAX_VIEW_DEPTH = 32
 MAX_FUNCTION_DEPTH = 32
 _OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.Columns, exp.Var, exp.Placeholder)
-
-
-@dataclass(frozen=True, eq=False)
-class KernelUse:
-    """One place of a statement where a kernel is called, on ``leaves`` that have their meaning in ``scope``.
-
-    Attributes:
-      column: the column that the call makes, if it is one as a whole.
-    """
-
-    kernel: Kernel
-    span: Span
-    leaves: tuple[str, ...]
-    scope: Scope
-    column: str = ""
-
-    def __post_init__(self) -> None:
-        self.kernel.users.add(self)
-
-    def probe(self) -> str | None:
-        """A query of the kernel's inputs here, in table order, to find a row that fails; None inside groups and such.
-
-        Its last column tells whether WHERE lets the row pass.
-        """
-        return self.scope.probe(self.leaves) if self.leaves else None
-
-
-@dataclass(frozen=True)
-class WrittenItem:
-    """A select item before binding: its SQL, and the user's own text, which names it if binding changes it."""
-
-    sql: str
-    text: str
-
-
-@dataclass(frozen=True)
-class SpreadColumn:
-    """A column of the outermost query that is spread when the result is there, so that it is computed once.
-
-    Attributes:
-      name: the column's name in the engine's result.
-      columns: names and types that it becomes; None where only the result tells.
-    """
-
-    name: str
-    columns: tuple[tuple[str, SqlType], ...] | None
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A statement that the engine can run.
-
-    Attributes:
-      sql: what the engine runs; the user's own text if nothing of it is tfsql's.
-      parameters: the values that the engine needs.
-      uses: the kernel calls in it.
-      spreads: output columns that are spread when the result is there.
-    """
-
-    sql: str
-    parameters: Mapping[str, Any]
-    uses: tuple[KernelUse, ...] = ()
-    spreads: tuple[SpreadColumn, ...] = ()
-
-
-@dataclass(frozen=True)
-class View:
-    """A view that holds tensor operators: where it is, and the query that it stands for."""
-
-    database: str
-    schema: str
-    name: str
-    definition: str
-
-    @property
-    def qualified_name(self) -> str:
-        return ".".join(map(quote, (self.database, self.schema, self.name)))
-
-
-@dataclass
-class Environment:
-    """What a session lends to a binder.
-
-    Attributes:
-      parameters: by name; positional ones are named "1", "2", ...
-      variables: finds a table in the caller's Python variables and registers it; None if there is none.
-      view: finds the view with tensor operators that a name of one to three parts means, if it means one.
-      functions: SQL functions, by lower-case name.
-      register_table: makes a table readable and returns its name.
-      trust: whether operators that touch files may be called.
-    """
-
-    backend: Backend
-    kernels: KernelCache
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    variables: Callable[[str], str | None] = lambda name: None
-    view: Callable[[Sequence[str]], View | None] = lambda parts: None
-    functions: Mapping[str, FunctionDefinition] = field(default_factory=dict)
-    register_table: Callable[[Any], str] = lambda table: ""
-    file_types: Callable[[str], Mapping[str, str]] = lambda path: {}
-    trust: bool = False
-
-
-def parse(statement: Statement) -> exp.Expr:
-    """The syntax tree of a desugared statement.
-
-    Raises:
-      ParseError: the grammar does not know the form.
-    """
-    try:
-        with _quiet_grammar():
-            tree = DIALECT.parser().parse(list(statement.tokens), statement.source.short)[0]
-    except SqlglotParseError as error:
-        detail = error.errors[0] if error.errors else {}
-        message = str(detail.get("description") or error).rstrip(".")
-        raise ParseError(f"Cannot read the SQL: {message}", span=_span_of(statement, detail)) from error
-    except SqlglotError as error:
-        raise ParseError(f"Cannot read the SQL: {error}") from error
-    if tree is None or isinstance(tree, exp.Command):
-        raise ParseError("Cannot read this form of statement", span=_first_token(statement))
-    return tree
-
-
-@contextlib.contextmanager
-def _quiet_grammar() -> Iterator[None]:
-    """Without sqlglot's log of what it does not read: the error says it, or the engine reads it."""
-    logger = logging.getLogger("sqlglot")
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = was_disabled
-
-
-def _span_of(statement: Statement, detail: Mapping[str, Any]) -> Span:
-    highlight = detail.get("highlight") or ""
-    context = (detail.get("start_context") or "")[-30:]
-    position = statement.source.short.find(context + highlight) + len(context) if highlight else -1
-    if position < 0:
-        return _first_token(statement)
-    return statement.span(position, position + len(highlight))
-
-
-def _first_token(statement: Statement) -> Span:
-    return statement.span(statement.tokens[0].start, statement.tokens[0].end + 1)
 
 
 class StatementBinder:
@@ -691,7 +543,7 @@ class StatementBinder:
         kernel = self.environment.kernels.kernel(value)
         call = kernel_call(kernel, value)
         self.is_changed = True
-        span = self.span(node) or _first_token(self._statement)
+        span = self.span(node) or first_token(self._statement)
         leaves = tuple(leaf.sql for leaf in leaves_in_order(value))
         self.uses.append(KernelUse(kernel, span, leaves, scope))
         return call
@@ -715,34 +567,3 @@ def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
 
 def _aliased(sql: str, name: str) -> exp.Expr:
     return exp.alias_(exp.Var(this=sql), name, quoted=True)
-
-
-def as_array(value: Any) -> np.ndarray | None:
-    """A parameter as a NumPy array if it is an array, tensor, series or complex number of any library."""
-    if isinstance(value, complex):
-        return np.asarray(value, np.complex64)
-    if hasattr(value, "numpy"):
-        made = value.numpy()
-        return np.asarray(made, object) if isinstance(made, bytes) else np.asarray(made)
-    if hasattr(value, "to_numpy"):
-        return np.asarray(value.to_numpy())
-    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
-
-
-def is_small_float(array: np.ndarray) -> bool:
-    """Whether an array has one of the dtypes that NumPy knows from TensorFlow alone."""
-    return str(array.dtype).startswith(("bfloat16", "float8", "float4"))
-
-
-def engine_value(value: Any) -> Any:
-    """A parameter as the engine takes it: arrays and tensors as lists, complex numbers as rows."""
-    array = None if hasattr(value, "row_splits") else as_array(value)
-    if array is None:
-        return value
-    return _complex_rows(array.tolist()) if array.dtype.kind == "c" else array.tolist()
-
-
-def _complex_rows(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_complex_rows(item) for item in value]
-    return {"real": value.real, "imag": value.imag}
