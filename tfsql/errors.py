@@ -152,6 +152,20 @@ class ExecutionError(TfsqlError):
     exit_code = 7
 
 
+class RowError(ExecutionError):
+    """A row of a batch cannot be computed.
+
+    Attributes:
+      row: its position in the batch, from 0.
+      leaf: which input of the kernel is at fault; the message is then what is wrong with it, without its name.
+    """
+
+    def __init__(self, message: str, row: int, *, hint: str | None = None):
+        super().__init__(message, hint=hint)
+        self.row = row
+        self.leaf: int | None = None
+
+
 class ResourceError(TfsqlError):
     """A limit on memory, time or size was reached."""
 

@@ -11,12 +11,13 @@ import pyarrow as pa
 from tfsql import flatten
 from tfsql.arrow_types import sql_type_of
 from tfsql.backends.base import Columns, EngineResult
+from tfsql.errors import TypeMismatchError
 from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tfsql.bind import SpreadColumn
+    from tfsql.bind import LateColumn
 
 Rows = list[tuple[Any, ...]]
 
@@ -29,7 +30,7 @@ class Relation:
       run: runs the query, for rows.
       run_arrow: runs the query, for an Arrow table with nested lists.
       explain: makes the text of ``explain()``.
-      spreads: columns that become several.
+      late: columns that get their form when the rows are there.
 
     Example:
       >>> import tfsql
@@ -43,13 +44,13 @@ class Relation:
         run: Callable[[], EngineResult],
         run_arrow: Callable[[], pa.Table],
         explain: Callable[[bool], str],
-        spreads: tuple[SpreadColumn, ...] = (),
+        late: tuple[LateColumn, ...] = (),
     ):
         self._columns = columns
         self._run = run
         self._run_arrow = run_arrow
         self._explain = explain
-        self._spreads = {spread.name: spread.columns for spread in spreads}
+        self._late = {column.name: column for column in late}
         self._cursor: EngineResult | None = None
         self._table: pa.Table | None = None
 
@@ -72,10 +73,11 @@ class Relation:
         return [None if tensor is None else tensor.shape for tensor in tensors]
 
     def _shape(self) -> Columns:
-        if any(columns is None for columns in self._spreads.values()):
-            table = self._spread_table()
+        if any(column.columns is None for column in self._late.values()):
+            table = self._late_table()
             return [(field.name, sql_type_of(field.type)) for field in table.schema]
-        return [column for name, kind in self._columns for column in self._spreads.get(name) or [(name, kind)]]
+        early = {name: column.columns for name, column in self._late.items()}
+        return [column for name, kind in self._columns for column in early.get(name) or [(name, kind)]]
 
     def explain(self, analyze: bool = False) -> str:
         """The engine's plan and, below it, each tensor kernel; with ``analyze`` it runs and is timed."""
@@ -113,7 +115,7 @@ class Relation:
         return self._cursor
 
     def _fresh(self) -> EngineResult:
-        return TableResult(self._spread_table()) if self._spreads else self._run()
+        return TableResult(self._late_table()) if self._late else self._run()
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
@@ -183,29 +185,44 @@ class Relation:
 
     def _nested_table(self) -> pa.Table:
         """The rows as an Arrow table with nested lists, computed once."""
-        if self._spreads:
-            return self._spread_table()
+        if self._late:
+            return self._late_table()
         if self._table is None:
             self._table = self._run_arrow()
         return self._table
 
-    def _spread_table(self) -> pa.Table:
+    def _late_table(self) -> pa.Table:
         if self._table is None:
             names, columns = [], []
             table = self._run_arrow()
             for name, column in zip(table.column_names, table.columns, strict=True):
-                parts = _spread_parts(flatten.one_chunk(column)) if name in self._spreads else [(name, column)]
+                parts = _parts(self._late[name], column) if name in self._late else [(name, column)]
                 names += [part for part, _ in parts]
                 columns += [values for _, values in parts]
             self._table = pa.Table.from_arrays(columns, names=names)
         return self._table
 
 
+def _parts(late: LateColumn, column: pa.ChunkedArray) -> list[tuple[str, pa.Array]]:
+    """The columns that a late column becomes."""
+    values = flatten.one_chunk(column) if late.decode is None else late.decode(column)
+    return _spread_parts(values) if late.is_spread else [(late.title, values)]
+
+
 def _spread_parts(column: pa.Array) -> list[tuple[str, pa.Array]]:
-    """The fields of a row, or the elements of a tensor by index path."""
+    """The fields of a row, or the elements of a tensor by index path.
+
+    Raises:
+      TypeMismatchError: it is a scalar.
+    """
     if pa.types.is_struct(column.type):
         return list(zip((field.name for field in column.type), column.flatten(), strict=True))
-    return [(path[1:], values) for path, values in flatten.flatten_column(column)]
+    parts = [(path[1:], values) for path, values in flatten.flatten_column(column)]
+    if [path for path, _ in parts] == [""]:
+        raise TypeMismatchError(
+            f"AS * spreads a row or a tensor into columns, but this is {display(sql_type_of(column.type))}"
+        )
+    return parts
 
 
 class TableResult:

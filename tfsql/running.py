@@ -18,8 +18,16 @@ from tfsql.bind.features import Features, features_of
 from tfsql.bind.functions import check_body, read_create, shell
 from tfsql.bind.parameters import engine_value
 from tfsql.describe import function_table, functions_table
-from tfsql.errors import BindError, ExecutionError, ParseError, ResourceError, Span, TfsqlError, UnsupportedError
-from tfsql.explain import kernel_text
+from tfsql.errors import (
+    BindError,
+    ExecutionError,
+    ParseError,
+    ResourceError,
+    RowError,
+    Span,
+    TfsqlError,
+    UnsupportedError,
+)
 from tfsql.result import Relation, relation_of
 from tfsql.source import PLACEHOLDER_PREFIX, Statement, check_nesting
 from tfsql.sugar import desugar
@@ -71,7 +79,10 @@ class StatementRun:
         self._tables: list[str] = []
         usable = frozenset(name.lower() for name in table_names(variables))
         self._features: Features = features_of(
-            statement, frozenset(view.name.lower() for view in connection.catalog.views), usable
+            statement,
+            frozenset(view.name.lower() for view in connection.catalog.views),
+            usable,
+            frozenset(connection.host_functions),
         )
 
     def relation(self) -> Relation | None:
@@ -90,6 +101,11 @@ class StatementRun:
             return None
         if head in ("SHOW FUNCTIONS", "DESCRIBE FUNCTION"):
             return self._describe_functions()
+        if head in ("SET", "RESET"):
+            self._change_setting()
+            return None
+        if head == "DROP FUNCTION" and self._drop_python_function():
+            return None
         bound = self._bind()
         try:
             return self._relation_of(bound)
@@ -147,7 +163,7 @@ class StatementRun:
         if not binder.is_changed:
             return verbatim
         sql = binder.source.restore(binder.sql(tree))
-        return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), tuple(binder.spreads))
+        return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), tuple(binder.late))
 
     def _calls_shell(self, statement: Statement) -> bool:
         functions = self._connection.catalog.functions
@@ -168,7 +184,7 @@ class StatementRun:
         if returns_rows:
             columns = self._backend.describe(bound.sql, bound.parameters)
             relation = Relation(
-                columns, lambda: self._run(bound), lambda: self._run_arrow(bound), self._explain_text, bound.spreads
+                columns, lambda: self._run(bound), lambda: self._run_arrow(bound), self._explain_text, bound.late
             )
             self._tie_tables(relation)
             return relation
@@ -226,6 +242,8 @@ class StatementRun:
             raise error.locate(self._text) from error.__cause__
 
     def _kernel_error(self, use: KernelUse, cause: Exception) -> TfsqlError:
+        if isinstance(cause, ResourceError):  # a limit that was reached once is not tried again
+            return ResourceError(cause.message, hint=cause.hint, span=use.span)
         found = self._failing_row(use)
         row, cause = found if found is not None else (None, cause)
         if not isinstance(cause, TfsqlError):
@@ -237,10 +255,8 @@ class StatementRun:
 
     def _failing_row(self, use: KernelUse) -> tuple[int, TfsqlError] | None:
         """The position, from 0 and in table order, of the first row on which a kernel fails, and its error."""
-        from tfsql.kernel import RowError
-
         probe = use.probe()
-        if probe is None or use.kernel.program.is_stateful:
+        if probe is None or use.kernel.is_stateful:
             return None
         first = 0
         with suppress(TfsqlError):
@@ -282,6 +298,25 @@ class StatementRun:
         rows = self._run(Bound(f"{prefix} {bound.sql}", bound.parameters, bound.uses)).fetchall()
         return [*rows, *((name, _kernel_text(places, is_analyze=is_analyze)) for name, places in uses.items())]
 
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    def _change_setting(self) -> None:
+        """``SET [SESSION] tfsql_x = value`` and ``RESET tfsql_x``."""
+        tokens = list(self.statement.tokens[1:])
+        if tokens[0].text.upper() in ("SESSION", "LOCAL", "GLOBAL"):
+            tokens = tokens[1:]
+        name, rest = tokens[0], tokens[1:]
+        try:
+            if self._features.head == "RESET":
+                self._connection.settings.reset(name.text)
+            elif len(rest) < 2 or rest[0].text.upper() not in ("=", "TO"):
+                raise ParseError(f"SET takes a value: SET {name.text} = ...")
+            else:
+                self._connection.settings.set(name.text, "".join(token.text for token in rest[1:]))
+        except TfsqlError as error:
+            error.span = error.span or self.statement.span(name.start, tokens[-1].end + 1)
+            raise
+
     # -- functions ---------------------------------------------------------------------------------------------------
 
     def _create_function(self) -> bool:
@@ -293,6 +328,14 @@ class StatementRun:
         check_body(definition)
         self._backend.execute(shell(created), {})
         self._connection.catalog.forget()
+        return True
+
+    def _drop_python_function(self) -> bool:
+        """``DROP FUNCTION`` of a Python function; False for one of the database."""
+        name = self.statement.tokens[-1].text
+        if name.lower() not in self._connection.host_functions or name.lower() in self._connection.catalog.functions:
+            return False
+        self._connection.remove_function(name)
         return True
 
     def _describe_functions(self) -> Relation:
@@ -345,7 +388,7 @@ def _is_array(value: Any) -> bool:
 
 def _kernel_text(places: Sequence[KernelUse], *, is_analyze: bool) -> str:
     columns = [use.column for use in places if use.column]
-    return kernel_text(places[0].kernel, places[0].leaves, columns, is_analyze=is_analyze)
+    return places[0].kernel.text(places[0].leaves, columns, is_analyze=is_analyze)
 
 
 def _short(sql: str) -> str:

@@ -6,15 +6,17 @@ import atexit
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tfsql import parquet
+from tfsql import parquet, settings
 from tfsql.backends.duckdb import DuckDBBackend
 from tfsql.bind import Environment
 from tfsql.catalog import Catalog
-from tfsql.errors import TfsqlError
+from tfsql.errors import BindError, TfsqlError, TypeMismatchError, did_you_mean
+from tfsql.jseval import Jseval
+from tfsql.python_functions import INPUTS, PythonFunction, check_name, declared_type
 from tfsql.result import Relation
 from tfsql.running import Parameters, StatementRun, deep_recursion, named_parameters
 from tfsql.source import Statement, statements
@@ -23,6 +25,8 @@ from tfsql.variables import caller_variables, table_from, table_names
 
 if TYPE_CHECKING:
     from tfsql.backends.base import Backend
+    from tfsql.bind.calls import HostFunction
+    from tfsql.types import SqlType
 
 _OPEN: weakref.WeakSet[Connection] = weakref.WeakSet()
 
@@ -33,7 +37,7 @@ class Connection:
     Args:
       path: a database file, made if it is not there; ``:memory:`` for one that lives as long as the connection.
       read_only: opens an existing file without writing to it.
-      config: DuckDB's settings.
+      config: DuckDB's settings, and tfsql's own (``tfsql_...``).
       trust: allows operators that read or write files, or print.
 
     Example:
@@ -51,9 +55,13 @@ class Connection:
         config: Mapping[str, Any] | None = None,
         trust: bool = False,
     ):
-        self.backend: Backend = DuckDBBackend(str(path), read_only=read_only, config=config)
+        ours = {name: value for name, value in (config or {}).items() if name.lower().startswith(settings.PREFIX)}
+        theirs = {name: value for name, value in (config or {}).items() if name not in ours}
+        self.settings = settings.Settings(ours)
+        self.backend: Backend = DuckDBBackend(str(path), read_only=read_only, config=theirs)
         self.kernels = KernelCache(self.backend)
         self._trust = trust
+        self._python_functions: dict[str, PythonFunction] = {}
         self.catalog = Catalog(self.backend)
         self._table_numbers = itertools.count(1)
         self.unused_tables: deque[str] = deque()
@@ -87,6 +95,55 @@ class Connection:
         relation = self.sql(text, parameters)
         return relation if relation is None else relation.execute()
 
+    def create_function(
+        self, name: str, function: Callable[..., Any], returns: str | None = None, *, inputs: str = "numpy"
+    ) -> None:
+        """Makes a Python function callable from SQL; one of the same name is replaced.
+
+        It is called on many rows at once: for each argument with an array ``[rows, *shape]``, strings as objects. It
+        returns one result a row, ``[rows, *shape]``, or a dict of such arrays, which is a row in SQL. A row with a NULL
+        argument is NULL and is not passed; rows of different shapes are passed shape by shape.
+
+        Args:
+          returns: its result type, as SQL says it (``FLOAT[28][28]``) or as tfsql shows it (``float32[28, 28]``). If
+            it is left out, the function is tried on two rows of ones to tell.
+          inputs: ``numpy`` for NumPy arrays, ``tensors`` for TensorFlow's.
+
+        Raises:
+          BindError: the name is not one that SQL can call, or is that of an operator.
+
+        Example:
+          >>> import tfsql
+          >>> con = tfsql.connect()
+          >>> con.create_function("brightest", lambda image: image.max(axis=(1, 2)))
+          >>> con.sql("SELECT brightest([[1.0, 5.0], [2.0, 3.0]]::FLOAT[2][2]) AS y").fetchall()
+          [(5.0,)]
+        """
+        check_name(name)
+        if inputs not in INPUTS:
+            raise BindError(f"inputs is {' or '.join(map(repr, INPUTS))}, not {inputs!r}")
+        if not callable(function):
+            raise TypeMismatchError(f"{name} must be a Python function, not a {type(function).__name__}")
+        kind = None if returns is None else declared_type(returns, self._engine_type)
+        self._python_functions[name.lower()] = PythonFunction(name, function, kind, inputs)
+
+    def remove_function(self, name: str) -> None:
+        """Takes back what ``create_function`` made; ``DROP FUNCTION`` does so too.
+
+        Raises:
+          BindError: there is no Python function of this name.
+        """
+        if self._python_functions.pop(name.lower(), None) is None:
+            raise BindError(f"No Python function {name}", hint=did_you_mean(name, self._python_functions))
+
+    @property
+    def host_functions(self) -> dict[str, HostFunction]:
+        """The functions of this process that SQL can call, by lower-case name."""
+        return {"jseval": Jseval(self.settings), **self._python_functions}
+
+    def _engine_type(self, text: str) -> SqlType:
+        return self.backend.describe(f"SELECT NULL::{text} AS value", {})[0][1]
+
     def interrupt(self) -> None:
         """Stops the statement that this connection runs in another thread; its rows end in an error."""
         self.backend.interrupt()
@@ -114,6 +171,7 @@ class Connection:
         self, statement: Statement, text: str, parameters: Parameters, variables: Mapping[str, Any]
     ) -> Relation | None:
         self._drop_unused_tables()
+        self.kernels.drop_unused()
         run = StatementRun(self, statement, text, parameters, variables)
         try:
             with deep_recursion():
@@ -147,6 +205,7 @@ class Connection:
             variable,
             self.catalog.view,
             self.catalog.functions if has_call else {},
+            self.host_functions if has_call else {},
             register,
             self._file_types,
             self._trust,

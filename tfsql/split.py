@@ -1,16 +1,18 @@
-"""Replaces each tensor expression in the SQL by one call of a kernel, and keeps the kernels that exist."""
+"""Replaces each tensor expression in the SQL by one call of a kernel, and keeps the functions that exist."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfsql.backends.base import Backend
 from tfsql.errors import UnsupportedError
 from tfsql.tree import Node, Output, Value, constants_in_order, leaves_in_order, value_nodes
-from tfsql.types import Scalar, Struct, display, sql_type
+from tfsql.types import Scalar, SqlType, sql_type
+from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
     from tfsql.kernel import Kernel
@@ -27,6 +29,30 @@ class KernelCache:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._in_transaction: list[str] | None = None
+        self._bound_once: list[Vectorised] = []
+
+    def next_name(self) -> str:
+        """A name that no function of the engine has."""
+        return f"tfsql_kernel_{next(self._numbers)}"
+
+    def add(self, function: Vectorised, arguments: Sequence[SqlType]) -> None:
+        """Registers a function that is bound for one place of a statement, for as long as that is alive."""
+        self._register(function, arguments)
+        self._bound_once.append(function)
+
+    def _register(self, function: Vectorised, arguments: Sequence[SqlType]) -> None:
+        types = list(arguments) or [Scalar("INTEGER")]
+        self._backend.register_kernel(
+            function.name, function, types, function.result, is_volatile=function.is_stateful
+        )
+
+    def drop_unused(self) -> None:
+        """Drops the functions of ``add`` that no statement uses any more, with what they hold."""
+        unused = [function for function in self._bound_once if not function.users]
+        for function in unused:
+            self._bound_once.remove(function)
+            self._backend.unregister_kernel(function.name)
+            function.close()
 
     def begin_transaction(self) -> None:
         """From here on, what is registered is lost if the transaction is."""
@@ -56,11 +82,8 @@ class KernelCache:
             if key in self._kernels and not program.is_stateful:
                 self._kernels.move_to_end(key)
                 return self._kernels[key]
-            kernel = Kernel(program, f"tfsql_kernel_{next(self._numbers)}", arguments)
-            types = [sql_type(leaf.type) for leaf in program.leaves] or [Scalar("INTEGER")]
-            self._backend.register_kernel(
-                kernel.name, kernel, types, program.result_type(), is_volatile=program.is_stateful
-            )
+            kernel = Kernel(program, self.next_name(), arguments)
+            self._register(kernel, [sql_type(leaf.type) for leaf in program.leaves])
             stored = key if not program.is_stateful else kernel.name
             self._kernels[stored] = kernel
             if self._in_transaction is not None:
@@ -98,13 +121,3 @@ def _check_ranks(value: Value) -> None:
 
 def _name(node: Node) -> str:
     return f"the output {node.call.outputs[node.index][0]}" if isinstance(node, Output) else "this result"
-
-
-def describe_result(kernel: Kernel) -> str:
-    """The result type of a kernel as users read it."""
-    kind = kernel.program.result_type()
-    if isinstance(kind, Struct):
-        shown = ", ".join(f"{name} {display(field)}" for name, field in kind.fields[:6])
-        more = f", ... {len(kind.fields) - 6} more" if len(kind.fields) > 6 else ""
-        return f"({shown}{more})"
-    return display(kind)

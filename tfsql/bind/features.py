@@ -9,9 +9,10 @@ from sqlglot.tokenizer_core import Token, TokenType
 from tfsql.bind.forms import is_operator_name
 from tfsql.bind.helpers import HELPERS
 from tfsql.bind.tables import TABLE_FUNCTION_NAMES
+from tfsql.settings import PREFIX as SETTING_PREFIX
 from tfsql.source import Statement
 
-_FUNCTIONS = frozenset(HELPERS) | TABLE_FUNCTION_NAMES | {"rowname", "rowhash"}
+_FUNCTIONS = frozenset(HELPERS) | TABLE_FUNCTION_NAMES | {"rowname", "rowhash", "jseval"}
 # Functions that DuckDB has too, or that a user may have defined: no sign by themselves.
 _SHARED_FUNCTIONS = frozenset({"flatten"})
 _ARITHMETIC = {
@@ -28,8 +29,8 @@ class Features:
       is_tfsql: it can only be tfsql's.
       may_be_tfsql: it may be; binding tells.
       has_arithmetic: it has operators that are tfsql's where the engine refuses them.
-      head: ``EXPLAIN``, ``VIEW`` for CREATE VIEW, ``FUNCTION`` for CREATE FUNCTION, ``SHOW FUNCTIONS``,
-        ``DESCRIBE FUNCTION``, or empty.
+      head: ``EXPLAIN``, ``VIEW`` for CREATE VIEW, ``FUNCTION`` for CREATE FUNCTION, ``DROP FUNCTION``,
+        ``SHOW FUNCTIONS``, ``DESCRIBE FUNCTION``, ``SET`` or ``RESET`` of a setting of tfsql, or empty.
       is_analyze: it starts with EXPLAIN ANALYZE.
       has_call: whether it calls any function.
       view_body: for a view, the index of the first token of its query.
@@ -44,18 +45,22 @@ class Features:
     has_call: bool
 
 
-def features_of(statement: Statement, views: frozenset[str], variables: frozenset[str]) -> Features:
+def features_of(
+    statement: Statement, views: frozenset[str], variables: frozenset[str], functions: frozenset[str]
+) -> Features:
     """The signs in a statement.
 
     Args:
       views: lower-case names of the views with operators.
       variables: lower-case names of the Python variables that are tables.
+      functions: lower-case names of the functions of this process.
     """
     tokens = statement.tokens
     words = [token.text.upper() for token in tokens[:8]]
     body = _view_body(tokens) if "VIEW" in words and words[0] == "CREATE" else None
     return Features(
-        is_tfsql=any(_is_sign(tokens, i) for i in range(len(tokens))) or _reads(tokens, views),
+        is_tfsql=any(_is_sign(tokens, i) or _calls(tokens, i, functions) for i in range(len(tokens)))
+        or _reads(tokens, views),
         may_be_tfsql=words[0] == "COPY"
         or any(_is_hint(tokens, i) for i in range(len(tokens)))
         or _reads(tokens, variables),
@@ -74,6 +79,10 @@ def _head(words: list[str], view_body: int | None) -> str:
         return " ".join(words[:2])
     if words[0] == "CREATE" and {"FUNCTION", "MACRO"} & set(words[1:5]):
         return "FUNCTION"
+    if words[0] == "DROP" and words[1:2] in (["FUNCTION"], ["MACRO"]):
+        return "DROP FUNCTION"
+    if words[0] in ("SET", "RESET") and any(word.startswith(SETTING_PREFIX.upper()) for word in words[1:3]):
+        return words[0]
     return "VIEW" if view_body is not None else ""
 
 
@@ -87,6 +96,10 @@ def _reads(tokens: tuple[Token, ...], names: frozenset[str]) -> bool:
 
 def _is_call(tokens: tuple[Token, ...], index: int) -> bool:
     return index + 1 < len(tokens) and tokens[index + 1].token_type == TokenType.L_PAREN
+
+
+def _calls(tokens: tuple[Token, ...], index: int, functions: frozenset[str]) -> bool:
+    return _is_call(tokens, index) and tokens[index].text.lower() in functions
 
 
 def _is_sign(tokens: tuple[Token, ...], index: int) -> bool:

@@ -6,26 +6,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from tfsql.backends.base import Backend
 from tfsql.bind.functions import FunctionDefinition
 from tfsql.bind.scope import Scope
 from tfsql.errors import Span
 from tfsql.split import KernelCache
 from tfsql.types import SqlType, quote
+from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
-    from tfsql.kernel import Kernel
+    from tfsql.bind.calls import HostFunction
 
 
 @dataclass(frozen=True, eq=False)
 class KernelUse:
-    """One place of a statement where a kernel is called, on ``leaves`` that have their meaning in ``scope``.
+    """One place of a statement where a function is called, on ``leaves`` that have their meaning in ``scope``.
 
     Attributes:
       column: the column that the call makes, if it is one as a whole.
     """
 
-    kernel: Kernel
+    kernel: Vectorised
     span: Span
     leaves: tuple[str, ...]
     scope: Scope
@@ -51,16 +54,22 @@ class WrittenItem:
 
 
 @dataclass(frozen=True)
-class SpreadColumn:
-    """A column of the outermost query that is spread when the result is there, so that it is computed once.
+class LateColumn:
+    """A column of the outermost query that gets its final form when the result is there, so that it is computed once.
 
     Attributes:
       name: the column's name in the engine's result.
-      columns: names and types that it becomes; None where only the result tells.
+      title: its name, where it stays one column.
+      columns: names and types of the columns that it becomes; None where only the result tells.
+      decode: makes its values of what the engine returns; None where they are the same.
+      is_spread: whether it becomes one column for each field or element.
     """
 
     name: str
-    columns: tuple[tuple[str, SqlType], ...] | None
+    title: str = ""
+    columns: tuple[tuple[str, SqlType], ...] | None = None
+    decode: Callable[[pa.ChunkedArray], pa.Array] | None = None
+    is_spread: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,13 +80,13 @@ class Bound:
       sql: what the engine runs; the user's own text if nothing of it is tfsql's.
       parameters: the values that the engine needs.
       uses: the kernel calls in it.
-      spreads: output columns that are spread when the result is there.
+      late: output columns that get their form when the result is there.
     """
 
     sql: str
     parameters: Mapping[str, Any]
     uses: tuple[KernelUse, ...] = ()
-    spreads: tuple[SpreadColumn, ...] = ()
+    late: tuple[LateColumn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class Environment:
       variables: finds a table in the caller's Python variables and registers it; None if there is none.
       view: finds the view with tensor operators that a name of one to three parts means, if it means one.
       functions: SQL functions, by lower-case name.
+      host_functions: functions of this process, by lower-case name.
       register_table: makes a table readable and returns its name.
       trust: whether operators that touch files may be called.
     """
@@ -113,6 +123,7 @@ class Environment:
     variables: Callable[[str], str | None] = lambda name: None
     view: Callable[[Sequence[str]], View | None] = lambda parts: None
     functions: Mapping[str, FunctionDefinition] = field(default_factory=dict)
+    host_functions: Mapping[str, HostFunction] = field(default_factory=dict)
     register_table: Callable[[Any], str] = lambda table: ""
     file_types: Callable[[str], Mapping[str, str]] = lambda path: {}
     trust: bool = False

@@ -95,6 +95,10 @@ class Scope:
         described = self._prober.describe(f"{self._with}SELECT {star} {self.from_clause}")
         return [(name, kind) for name, kind in described if name not in (ROW_NAME, HIDDEN_ROW_NAME)]
 
+    def queries(self, sqls: Sequence[str]) -> list[str]:
+        """Queries of the values of ``sqls`` in every row here, the likeliest first; the engine takes one of them."""
+        return self._attempts(sqls)
+
     def probe(self, sqls: Sequence[str]) -> str | None:
         """A query of ``sqls`` and of whether WHERE passes, in table order; None where that has no meaning."""
         if not self.sources or self.group or self.parent is not None:

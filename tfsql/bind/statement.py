@@ -13,12 +13,13 @@ from sqlglot import exp
 
 from tfsql import parquet, sugar
 from tfsql.bind import row_names
+from tfsql.bind.calls import HostCalls
 from tfsql.bind.forms import OPERATOR_PREFIX, has_star, is_operator_name, is_row, row_elements
 from tfsql.bind.functions import inline
 from tfsql.bind.grammar import first_token, parse
 from tfsql.bind.literals import from_array, weak_constant
 from tfsql.bind.parameters import as_array, engine_value, is_small_float
-from tfsql.bind.records import Bound, Environment, KernelUse, SpreadColumn, View, WrittenItem
+from tfsql.bind.records import Bound, Environment, KernelUse, LateColumn, View, WrittenItem
 from tfsql.bind.scope import Prober, Scope
 from tfsql.bind.sources import SourceBinder, is_parquet
 from tfsql.bind.tensors import TensorBinder
@@ -28,8 +29,11 @@ from tfsql.split import kernel_call
 from tfsql.sugar import SPREAD
 from tfsql.tree import Constant, Leaf, Record, Spread, Value, leaves_in_order
 from tfsql.types import Array, SqlType, Struct, TensorType, display, quote, sql_type, tensor_type
+from tfsql.vectorised import LateValues, Vectorised
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tfsql.registry import OperatorSpec
 
 MAX_VIEW_DEPTH = 32
@@ -56,12 +60,14 @@ class StatementBinder:
         self._is_recursive = False
         self.is_changed = is_desugared
         self.uses: list[KernelUse] = []
-        self.spreads: list[SpreadColumn] = []
+        self.late: list[LateColumn] = []
         self._inlined: dict[int, exp.Expr] = {}
         self._inline_depth: dict[int, int] = {}
         self._pending_spreads: dict[int, list[str]] = {}
         self.tensors = TensorBinder(self)
         self.sources = SourceBinder(self)
+        self.hosts = HostCalls(self)
+        self._argument_sqls: dict[int, str] = {}
         parameters = {name: engine_value(value) for name, value in environment.parameters.items()}
         self.prober = Prober(environment.backend, parameters, self.source.restore)
 
@@ -159,6 +165,36 @@ class StatementBinder:
         if isinstance(value, bool | int | float | str | bytes | list | tuple):
             return weak_constant(list(value) if isinstance(value, tuple) else value)
         raise TypeMismatchError(f"Parameter ${name} is a {type(value).__name__}, which is no tensor")
+
+    def use(self, function: Vectorised, node: exp.Expr, scope: Scope, leaves: tuple[str, ...]) -> None:
+        """Notes that ``node`` calls a function on ``leaves``."""
+        self.is_changed = True
+        self.uses.append(KernelUse(function, self.span(node) or first_token(self._statement), leaves, scope))
+
+    def argument_sql(self, node: exp.Expr, scope: Scope) -> str:
+        """The SQL of an argument with its tensor expressions and calls bound, once however often it is asked for."""
+        if id(node) not in self._argument_sqls:
+            self._argument_sqls[id(node)] = self.sql(self.expression(node, scope))
+            self.keep(node)
+        return self._argument_sqls[id(node)]
+
+    def rows(self, scope: Scope, sqls: list[str]) -> Iterator[pa.RecordBatch]:
+        """The values of expressions in every row of the tables that ``scope`` sees.
+
+        Raises:
+          TfsqlError: the engine takes none of the queries that could mean it.
+        """
+        failure: TfsqlError | None = None
+        for query in scope.queries(sqls):
+            try:
+                self.prober.describe(query)
+            except TfsqlError as error:
+                failure = failure or error
+                continue
+            yield from self.environment.backend.stream(self.source.restore(query), self.prober.used_parameters(query))
+            return
+        assert failure is not None
+        raise failure
 
     def register_table(self, table: Any) -> str:
         self.is_changed = True
@@ -412,6 +448,9 @@ class StatementBinder:
             self.is_changed = True
             return self._spread(item.this, scope, spreads, is_outermost=is_outermost)
         name = item.alias if isinstance(item, exp.Alias) else written.text
+        late = self._late_call(item.this if isinstance(item, exp.Alias) else item, name) if is_outermost else None
+        if late is not None:
+            return self._late_column(late, name, scope, spreads, is_spread=False)
         count = len(self.uses)
         bound = self.expression(item.this if isinstance(item, exp.Alias) else item, scope)
         if isinstance(bound, exp.Var) and len(self.uses) > count:
@@ -428,6 +467,9 @@ class StatementBinder:
             node = node.this
         if is_row(node):
             return [_aliased(sql, name) for name, sql in self.row_columns(node, scope)]
+        late = self._late_call(node, SPREAD) if is_outermost else None
+        if late is not None:
+            return self._late_column(late, "", scope, spreads, is_spread=True)
         value = self.tensors.value(node, scope)
         if value is None:
             bound = self.expression(node, scope)
@@ -452,8 +494,28 @@ class StatementBinder:
             spread = Spread(tensor) if tensor.type.is_fixed else tensor
         sql = spread.sql if isinstance(spread, Leaf) else self._kernel(spread, node, scope)
         if is_outermost:
-            self.spreads.append(SpreadColumn(name, self._spread_columns(sql, scope) if spread is not tensor else None))
+            columns = self._spread_columns(sql, scope) if spread is not tensor else None
+            self.late.append(LateColumn(name, columns=columns))
         return [_aliased(sql, name)]
+
+    def _late_call(self, node: exp.Expr, name: str) -> exp.Expr | None:
+        """The call inside an item of the outermost select whose type may wait for the rows; None where it may not."""
+        inner: exp.Expr | None = node
+        while inner is not None and not self.hosts.is_late(inner):
+            inner = inner.this if isinstance(inner, exp.Paren) else self.inlined(inner)
+        select = node.parent_select
+        return inner if inner is not None and select is not None and _is_free(select, name) else None
+
+    def _late_column(
+        self, call: exp.Expr, name: str, scope: Scope, spreads: list[str], *, is_spread: bool
+    ) -> list[exp.Expr]:
+        """A column of marks, in whose place the values come when the result is there."""
+        sql, function = self.hosts.late(call, scope)
+        column = f"{SPREAD}:{len(spreads)}"
+        spreads.append(column)
+        assert isinstance(function, LateValues)
+        self.late.append(LateColumn(column, name, None, function.values, is_spread))
+        return [_aliased(sql, column)]
 
     def _spread_columns(self, sql: str, scope: Scope) -> tuple[tuple[str, SqlType], ...]:
         kind = scope.type_of(sql)
@@ -498,9 +560,12 @@ class StatementBinder:
                     hint="Unnest the list into rows, or call the operator on the whole list",
                 )
         value = self.tensors.value(node, scope)
-        if value is not None:
+        if value is not None and not isinstance(value, Leaf):
             with self.located(node):
                 return exp.Var(this=self._kernel(value, node, scope))
+        host = value.sql if isinstance(value, Leaf) else self.hosts.sql(node, scope)
+        if host is not None:
+            return exp.Var(this=host)
         if self.is_shell(node):
             self.is_changed = True
             body = self.inlined(node)
@@ -542,10 +607,7 @@ class StatementBinder:
             value = natural(value)
         kernel = self.environment.kernels.kernel(value)
         call = kernel_call(kernel, value)
-        self.is_changed = True
-        span = self.span(node) or first_token(self._statement)
-        leaves = tuple(leaf.sql for leaf in leaves_in_order(value))
-        self.uses.append(KernelUse(kernel, span, leaves, scope))
+        self.use(kernel, node, scope, tuple(leaf.sql for leaf in leaves_in_order(value)))
         return call
 
 
@@ -562,8 +624,20 @@ def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
         binder.query(tree)
     except TfsqlError as error:
         raise error.locate(text) from error
-    return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses), tuple(binder.spreads))
+    return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses), tuple(binder.late))
 
 
 def _aliased(sql: str, name: str) -> exp.Expr:
     return exp.alias_(exp.Var(this=sql), name, quoted=True)
+
+
+def _is_free(select: exp.Select, name: str) -> bool:
+    """Whether no other part of a select hangs on the value of its item ``name``: grouping, ordering, other items."""
+    group = select.args.get("group")
+    order = select.args.get("order")
+    if select.args.get("distinct") or (group is not None and (group.args.get("all") or not group.expressions)):
+        return False
+    keys = [*(group.expressions if group is not None else []), *(o.this for o in (order.expressions if order else []))]
+    if any(isinstance(key, exp.Literal) or key.name.upper() == "ALL" for key in keys):
+        return False
+    return all(column.name.lower() != name.lower() for column in select.find_all(exp.Column))

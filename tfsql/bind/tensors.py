@@ -104,6 +104,8 @@ class TensorBinder:
         inlined = self._statement.inlined(node)
         if inlined is not None:  # the user's own function counts before one of the same name here
             return self.value(inlined, scope)
+        if self._statement.hosts.is_call(node):
+            return self._host_result(node, scope)
         if isinstance(node, exp.Anonymous) and is_operator_name(node.name):
             return self._operator(node, scope)
         helper = HELPERS.get(function_name(node))
@@ -118,6 +120,14 @@ class TensorBinder:
         if isinstance(node, exp.Bracket) and len(node.expressions) == 1:
             return self._subscript(node, scope)
         return None
+
+    def _host_result(self, node: exp.Expr, scope: Scope) -> Leaf | None:
+        """An array that a function of this process returns; its other results are the engine's."""
+        sql = self._statement.hosts.sql(node, scope)
+        assert sql is not None
+        kind = scope.type_of(sql)
+        is_tensor = isinstance(kind, Array) and tensor_type(castable(kind)) is not None
+        return self.leaf_of(sql, scope) if is_tensor else None
 
     def _operator(self, node: exp.Anonymous, scope: Scope) -> Value:
         spec = self._statement.operator(node.name)
@@ -203,6 +213,8 @@ class TensorBinder:
         if isinstance(node, exp.Literal | exp.Null | exp.Boolean | exp.Interval):
             return Scalar("INTEGER") if isinstance(node, exp.Literal) and not node.is_string else None
         try:
+            if self._statement.hosts.has_call(node):
+                return scope.type_of(self._statement.argument_sql(node, scope))
             return scope.type_of(self._statement.sql(node))
         except TfsqlError:
             return None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tfsql.kernel.arrow import RowError
-from tfsql.kernel.compiled import Kernel, Statistics
+from tfsql.kernel.compiled import Kernel
 from tfsql.kernel.graph import Program
 
-__all__ = ["Kernel", "Program", "RowError", "Statistics"]
+__all__ = ["Kernel", "Program"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from tfsql.errors import TypeMismatchError
+from tfsql.errors import RowError, TypeMismatchError
 from tfsql.flatten import one_chunk
-from tfsql.kernel.arrow import RowError, elements_of, list_lengths, rows_from_arrow
+from tfsql.rows import elements_of, list_lengths, rows_from_arrow
 from tfsql.types import SqlType, TensorType, castable, display, tensor_type
 
 
@@ -36,6 +37,11 @@ def tensor_column(name: str, column: pa.ChunkedArray, kind: SqlType) -> Any:
             raise TypeMismatchError(f"Column {name} {error.message} (row {error.row})") from error
         return tf.constant(rows.elements.reshape(rows.count, *(rows.shape or ())), tensor.dtype)
     return _ragged(flat, tensor, name)
+
+
+def tensor_of(array: np.ndarray) -> tf.Tensor:
+    """An array as a tensor of its dtype."""
+    return tf.constant(array)
 
 
 def _ragged(column: pa.Array, tensor: TensorType, name: str) -> tf.RaggedTensor:

@@ -1,4 +1,4 @@
-"""Between Arrow columns and the rows that kernels compute on."""
+"""Rows of tensors: from Arrow columns to what vectorised functions compute on, and back."""
 
 from __future__ import annotations
 
@@ -9,24 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tfsql.errors import ExecutionError
+from tfsql.errors import RowError
 from tfsql.types import COMPLEX_PART, SQL_OF_DTYPE, WIDENED, TensorType
 
 _NUMPY = {dtype: np.dtype(dtype) for dtype in SQL_OF_DTYPE if dtype not in ("string", "bool")}
-
-
-class RowError(ExecutionError):
-    """A row of a batch cannot be computed.
-
-    Attributes:
-      row: its position in the batch, from 0.
-      leaf: which input of the kernel is at fault; the message is then what is wrong with it, without its name.
-    """
-
-    def __init__(self, message: str, row: int, *, hint: str | None = None):
-        super().__init__(message, hint=hint)
-        self.row = row
-        self.leaf: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +57,15 @@ class Rows:
             return self
         assert self.shapes is not None
         return Rows(self.elements, None, tuple(map(int, self.shapes[0])), self.count)
+
+
+def no_rows(tensor: TensorType) -> Rows:
+    """The rows of an empty batch."""
+    dtype = WIDENED.get(tensor.dtype, tensor.dtype)
+    elements = np.empty(0, object if dtype == "string" else dtype)
+    if tensor.is_fixed:
+        return Rows(elements, None, tuple(axis or 0 for axis in tensor.shape or ()), 0)
+    return Rows(elements, np.zeros((0, tensor.rank), np.int64), None, 0)
 
 
 def concatenate(parts: list[Rows]) -> Rows:

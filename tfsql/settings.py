@@ -1,0 +1,118 @@
+"""Settings: one table of names, defaults and what they do. ``SET tfsql_... = value`` changes one for a connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tfsql.errors import BindError, TypeMismatchError, did_you_mean
+
+PREFIX = "tfsql_"
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B?)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+      read: makes the value of what a user wrote, or raises ValueError.
+      takes: what a user may write, for the error.
+    """
+
+    name: str
+    default: Any
+    read: Callable[[Any], Any]
+    takes: str
+    description: str
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError("no number")
+    seconds = float(value)
+    if not 0 < seconds <= 86_400:
+        raise ValueError("out of range")
+    return seconds
+
+
+def _bytes(value: Any) -> int:
+    match = _SIZE.fullmatch(str(value))
+    unit = match.group(2).upper() if match else None
+    if match is None or unit not in _UNITS:
+        raise ValueError("no size")
+    size = int(float(match.group(1)) * _UNITS[unit])
+    if not size:
+        raise ValueError("out of range")
+    return size
+
+
+_SECONDS = "a number of seconds above 0, a day at most"
+_SIZE_TEXT = "a size such as '256MB' or '1GiB'"
+
+SETTINGS = {
+    setting.name: setting
+    for setting in (
+        Setting("tfsql_javascript_timeout_s", 10.0, _seconds, _SECONDS, "How long one call of JavaScript may take."),
+        Setting("tfsql_javascript_memory_limit", 256 * 10**6, _bytes, _SIZE_TEXT, "What memory JavaScript may take."),
+    )
+}
+
+
+class Settings:
+    """The settings of one connection.
+
+    Example:
+      >>> settings = Settings({"tfsql_javascript_timeout_s": 2})
+      >>> settings["tfsql_javascript_timeout_s"]
+      2.0
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None):
+        self._values = {name: setting.default for name, setting in SETTINGS.items()}
+        for name, value in (values or {}).items():
+            self.set(name, value)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def set(self, name: str, value: Any) -> None:
+        """Changes a setting.
+
+        Raises:
+          BindError: there is none of this name.
+          TypeMismatchError: the value is not one of those that it takes.
+        """
+        setting = _setting(name)
+        try:
+            self._values[setting.name] = setting.read(value)
+        except (ValueError, TypeError) as error:
+            raise TypeMismatchError(f"{setting.name} takes {setting.takes}, not {value!r}") from error
+
+    def reset(self, name: str) -> None:
+        """Puts a setting back to its default."""
+        setting = _setting(name)
+        self._values[setting.name] = setting.default
+
+    def table(self) -> pa.Table:
+        """One row a setting: name, value, default, description."""
+        return pa.table(
+            {
+                "name": list(SETTINGS),
+                "value": [str(self._values[name]) for name in SETTINGS],
+                "default": [str(setting.default) for setting in SETTINGS.values()],
+                "description": [setting.description for setting in SETTINGS.values()],
+            }
+        )
+
+
+def _setting(name: str) -> Setting:
+    setting = SETTINGS.get(name.lower())
+    if setting is None:
+        raise BindError(f"There is no setting {name}", hint=did_you_mean(name, SETTINGS))
+    return setting
