@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfsql.custom_operators import operator
 from tfsql.errors import (
     BackendError,
     BindError,
@@ -75,5 +76,6 @@ __all__ = [
     "connect",
     "default_connection",
     "execute",
+    "operator",
     "sql",
 ]

@@ -61,6 +61,15 @@ class Inference:
             self._calls[key] = self._build(spec, cast_inputs, explicit)
         return self._calls[key]
 
+    def exact_call(self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: dict[str, Any]) -> Call:
+        """The call of ``spec`` on inputs and attribute values that fit it already, as those of a graph do."""
+        interned = [self._interned(item) for item in inputs]
+        explicit = tuple(attributes.items())
+        key = (spec.name, tuple(interned), repr(explicit))
+        if key not in self._calls or spec.is_stateful:
+            self._calls[key] = self._build(spec, interned, explicit)
+        return self._calls[key]
+
     def cast(self, node: Node, dtype: str) -> Node:
         """``node`` with another dtype: constants are converted here, everything else by a Cast (or Bitcast) call."""
         if node.type.dtype == dtype:

@@ -82,7 +82,7 @@ class StatementRun:
             statement,
             frozenset(view.name.lower() for view in connection.catalog.views),
             usable,
-            frozenset(connection.host_functions),
+            connection.function_names,
         )
 
     def relation(self) -> Relation | None:
@@ -148,7 +148,8 @@ class StatementRun:
             return verbatim
         try:
             check_nesting(statement)
-            desugared = desugar(statement)
+            functions = self._connection.function_names | frozenset(self._connection.catalog.functions)
+            desugared = desugar(statement, functions)
             tree = parse(desugared)
         except (ParseError, ResourceError):
             if self._features.is_tfsql or is_shell_call:
@@ -333,7 +334,7 @@ class StatementRun:
     def _drop_python_function(self) -> bool:
         """``DROP FUNCTION`` of a Python function; False for one of the database."""
         name = self.statement.tokens[-1].text
-        if name.lower() not in self._connection.host_functions or name.lower() in self._connection.catalog.functions:
+        if name.lower() not in self._connection.function_names or name.lower() in self._connection.catalog.functions:
             return False
         self._connection.remove_function(name)
         return True

@@ -6,14 +6,16 @@ import atexit
 import itertools
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfsql import parquet, settings
 from tfsql.backends.duckdb import DuckDBBackend
 from tfsql.bind import Environment
 from tfsql.catalog import Catalog
+from tfsql.custom_operators import OPERATORS
 from tfsql.errors import BindError, TfsqlError, TypeMismatchError, did_you_mean
 from tfsql.jseval import Jseval
 from tfsql.python_functions import INPUTS, PythonFunction, check_name, declared_type
@@ -26,6 +28,8 @@ from tfsql.variables import caller_variables, table_from, table_names
 if TYPE_CHECKING:
     from tfsql.backends.base import Backend
     from tfsql.bind.calls import HostFunction
+    from tfsql.custom_operators import CustomOperator
+    from tfsql.graphs import GraphOperator
     from tfsql.types import SqlType
 
 _OPEN: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -62,6 +66,7 @@ class Connection:
         self.kernels = KernelCache(self.backend)
         self._trust = trust
         self._python_functions: dict[str, PythonFunction] = {}
+        self._graphs: dict[str, GraphOperator] = {}
         self.catalog = Catalog(self.backend)
         self._table_numbers = itertools.count(1)
         self.unused_tables: deque[str] = deque()
@@ -127,14 +132,53 @@ class Connection:
         kind = None if returns is None else declared_type(returns, self._engine_type)
         self._python_functions[name.lower()] = PythonFunction(name, function, kind, inputs)
 
-    def remove_function(self, name: str) -> None:
-        """Takes back what ``create_function`` made; ``DROP FUNCTION`` does so too.
+    def load_graph(
+        self, name: str, path: str, *, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None
+    ) -> None:
+        """Makes a frozen TensorFlow graph callable from SQL, as an operator that fuses with those around it.
+
+        ``SELECT name({"DecodeJpeg/contents": picture}).softmax`` feeds a node and picks one of those fetched.
+
+        Args:
+          path: a file with a binary GraphDef.
+          inputs: the names of the nodes to feed; the graph's placeholders if left out.
+          outputs: the names of the nodes to fetch; those that no other takes if left out.
 
         Raises:
-          BindError: there is no Python function of this name.
+          BindError: the file is missing or no graph, or a node is not in it.
         """
-        if self._python_functions.pop(name.lower(), None) is None:
-            raise BindError(f"No Python function {name}", hint=did_you_mean(name, self._python_functions))
+        from tfsql.graphs import graph_operator, read_graph
+
+        check_name(name)
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise BindError(f"Cannot read {path}: {error.strerror or error}") from error
+        graph = read_graph(content, path)
+        self._graphs[name.lower()] = graph_operator(name, graph, inputs, outputs, trust=self._trust)
+
+    def remove_function(self, name: str) -> None:
+        """Takes back what ``create_function`` or ``load_graph`` made; ``DROP FUNCTION`` does so too.
+
+        Raises:
+          BindError: there is no Python function and no graph of this name.
+        """
+        kinds: tuple[dict[str, Any], ...] = (self._python_functions, self._graphs)
+        if not any(name.lower() in made for made in kinds):
+            hint = did_you_mean(name, [known for made in kinds for known in made])
+            raise BindError(f"No Python function {name}", hint=hint)
+        for made in kinds:
+            made.pop(name.lower(), None)
+
+    @property
+    def operators(self) -> dict[str, CustomOperator]:
+        """The operators that are made of others, by lower-case name: the process's, and this connection's graphs."""
+        return {**OPERATORS, **self._graphs}
+
+    @property
+    def function_names(self) -> frozenset[str]:
+        """The lower-case names that only tfsql can call, besides those of the database."""
+        return frozenset(self.host_functions) | frozenset(self.operators)
 
     @property
     def host_functions(self) -> dict[str, HostFunction]:
@@ -206,6 +250,7 @@ class Connection:
             self.catalog.view,
             self.catalog.functions if has_call else {},
             self.host_functions if has_call else {},
+            self.operators if has_call else {},
             register,
             self._file_types,
             self._trust,

@@ -6,12 +6,16 @@
 | ``expr AS *`` | ``expr AS "tfsql:spread"`` |
 | ``{*, x, a: 1}`` | ``tfsql_row(COLUMNS(*), x, "a" := 1)`` |
 | ``SELECT x NAMED y FROM`` | ``SELECT (y) AS "_rowName", x FROM`` |
+| ``predict(x)``, of the user's own | ``tfsql_call_predict(x)`` |
 
 A row that DuckDB reads itself, ``{a: 1, 'b': 2}``, is left as it stands. Every token keeps the offsets of the text
 it came from, so that errors point at what the user wrote.
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Container
 
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -22,6 +26,10 @@ SPREAD = "tfsql:spread"
 ROW_FUNCTION = "tfsql_row"
 ROW_NAME = "_rowName"
 
+CALL_PREFIX = "tfsql_call_"
+
+_PARSER = DIALECT.parser_class
+_GRAMMAR_FUNCTIONS = frozenset(_PARSER.FUNCTIONS) | frozenset(_PARSER.FUNCTION_PARSERS)
 _CLAUSES = {
     TokenType.FROM,
     TokenType.WHERE,
@@ -36,13 +44,17 @@ _CLAUSES = {
 }
 
 
-def desugar(statement: Statement) -> Statement:
+def desugar(statement: Statement, functions: Container[str] = ()) -> Statement:
     """The statement with every MLDB form rewritten.
+
+    Args:
+      functions: lower-case names of the user's functions: the grammar has forms of its own for some names.
 
     Raises:
       ParseError: a row expression or a NAMED clause is malformed.
     """
-    tokens = _excluding(list(statement.tokens))
+    tokens = _called(list(statement.tokens), functions)
+    tokens = _excluding(tokens)
     tokens = _spread(tokens)
     tokens = _named(tokens, statement)
     return statement.with_tokens(_rows(tokens, statement))
@@ -74,6 +86,16 @@ def item_text(statement: Statement, position: int) -> str:
         first -= 1
     last = max(_end_of_expression(tokens, first), first + 1) - 1
     return statement.source.short[tokens[first].start : tokens[last].end + 1]
+
+
+def _called(tokens: list[Token], functions: Container[str]) -> list[Token]:
+    """Calls of the user's functions under names that the grammar does not know."""
+    result: list[Token] = []
+    for token, after in itertools.zip_longest(tokens, tokens[1:]):
+        is_call = after is not None and after.token_type == TokenType.L_PAREN and token.text.lower() in functions
+        is_known = is_call and token.text.upper() in _GRAMMAR_FUNCTIONS
+        result += _like(token, f"{CALL_PREFIX}{token.text}") if is_known else [token]
+    return result
 
 
 def _excluding(tokens: list[Token]) -> list[Token]:

@@ -51,6 +51,9 @@ CAST_FOR_TENSOR = {"HUGEINT": "BIGINT", "UHUGEINT": "UBIGINT", "DECIMAL": "DOUBL
 
 MAX_ARRAY_LENGTH = 100_000
 
+# Constants of this many elements and more are arguments of a kernel rather than part of it.
+ARGUMENT_SIZE = 64
+
 _SIGNED = ("int8", "int16", "int32", "int64")
 _UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from tfsql.bind.literals import field_name
 from tfsql.errors import BindError, did_you_mean
 
 if TYPE_CHECKING:
-    from tfsql.registry import OperatorSpec
+    from tfsql.custom_operators import CustomOperator, Parameter
+    from tfsql.registry import Argument, OperatorSpec
+
+    Spec = OperatorSpec | CustomOperator
 
 
 @dataclass
@@ -35,7 +39,7 @@ class ArgumentError(BindError):
         self.node = node
 
 
-def match_arguments(spec: OperatorSpec, written: list[exp.Expr]) -> Arguments:
+def match_arguments(spec: Spec, written: list[exp.Expr]) -> Arguments:
     """Sorts the arguments of a call: by position in OpDef order, by ``:=``, by a row of inputs, a row of attributes.
 
     Raises:
@@ -63,18 +67,18 @@ def match_arguments(spec: OperatorSpec, written: list[exp.Expr]) -> Arguments:
     return arguments
 
 
-def _is_input_row(spec: OperatorSpec, node: exp.Struct) -> bool:
+def _is_input_row(spec: Spec, node: exp.Struct) -> bool:
     names = [field_name(pair) for pair in node.expressions]
     return any(spec.input_index(name) is not None for name in names)
 
 
-def _is_attribute_row(spec: OperatorSpec, node: exp.Struct, index: int, position: int, count: int) -> bool:
+def _is_attribute_row(spec: Spec, node: exp.Struct, index: int, position: int, count: int) -> bool:
     """Whether a row holds attributes rather than a complex number: the last argument, unless an input is still due."""
     is_complex = [field_name(pair) for pair in node.expressions] == ["real", "imag"]
     return index == count - 1 and not (is_complex and position < len(spec.inputs))
 
 
-def _add_named(spec: OperatorSpec, arguments: Arguments, pair: exp.Expr) -> None:
+def _add_named(spec: Spec, arguments: Arguments, pair: exp.Expr) -> None:
     name = field_name(pair)
     index = spec.input_index(name)
     if index is None:
@@ -85,7 +89,7 @@ def _add_named(spec: OperatorSpec, arguments: Arguments, pair: exp.Expr) -> None
     arguments.inputs[index] = pair.expression
 
 
-def _add_attribute(spec: OperatorSpec, arguments: Arguments, pair: exp.Expr) -> None:
+def _add_attribute(spec: Spec, arguments: Arguments, pair: exp.Expr) -> None:
     name = field_name(pair)
     if spec.attribute(name) is None:
         inputs = [argument.name for argument in spec.inputs]
@@ -101,7 +105,7 @@ def _add_attribute(spec: OperatorSpec, arguments: Arguments, pair: exp.Expr) -> 
     arguments.attributes[name] = pair.expression
 
 
-def _too_many(spec: OperatorSpec, node: exp.Expr) -> ArgumentError:
+def _too_many(spec: Spec, node: exp.Expr) -> ArgumentError:
     names = ", ".join(argument.name for argument in spec.inputs) or "none"
     return ArgumentError(
         f"{spec.sql_name} takes {len(spec.inputs)} input{'s' * (len(spec.inputs) != 1)}. Inputs are: {names}",
@@ -110,8 +114,9 @@ def _too_many(spec: OperatorSpec, node: exp.Expr) -> ArgumentError:
     )
 
 
-def _check_complete(spec: OperatorSpec, arguments: Arguments) -> None:
-    for index, argument in enumerate(spec.inputs):
-        if index not in arguments.inputs:
+def _check_complete(spec: Spec, arguments: Arguments) -> None:
+    inputs: Sequence[Argument | Parameter] = spec.inputs
+    for index, argument in enumerate(inputs):
+        if index not in arguments.inputs and not argument.is_optional:
             names = ", ".join(argument.name for argument in spec.inputs)
             raise ArgumentError(f'{spec.sql_name}: missing input "{argument.name}". Inputs are: {names}', None)

@@ -53,7 +53,7 @@ def features_of(
     Args:
       views: lower-case names of the views with operators.
       variables: lower-case names of the Python variables that are tables.
-      functions: lower-case names of the functions of this process.
+      functions: lower-case names of the functions and operators of this process.
     """
     tokens = statement.tokens
     words = [token.text.upper() for token in tokens[:8]]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from tfsql.bind.literals import field_name
-from tfsql.sugar import ROW_FUNCTION
+from tfsql.sugar import CALL_PREFIX, ROW_FUNCTION
 
 if TYPE_CHECKING:
+    from tfsql.custom_operators import CustomOperator
     from tfsql.registry import OperatorSpec
 
 OPERATOR_PREFIX = "tf_"
@@ -23,7 +24,7 @@ def is_operator_name(name: str) -> bool:
 def function_name(node: exp.Expr) -> str:
     """The lower-case name of a function call, whether the grammar knows the function or not; else an empty string."""
     if isinstance(node, exp.Anonymous):
-        return str(node.this).lower()
+        return str(node.this).lower().removeprefix(CALL_PREFIX)
     return node.sql_name().lower() if isinstance(node, exp.Func) else ""
 
 
@@ -43,7 +44,7 @@ def row_elements(node: exp.Expr) -> list[tuple[str, exp.Expr]]:
     ]
 
 
-def as_struct(node: exp.Expr, spec: OperatorSpec) -> exp.Expr:
+def as_struct(node: exp.Expr, spec: OperatorSpec | CustomOperator) -> exp.Expr:
     """``{x, y}`` as ``{x: x, y: y}`` where its names are inputs of the operator."""
     if not is_row(node) or has_star(node):
         return node

@@ -1,4 +1,4 @@
-"""Functions that are written in terms of operators: reshape, shape, flatten, norm."""
+"""Functions that are written in terms of operators: reshape, shape, flatten, norm; constants of graphs."""
 
 from __future__ import annotations
 
@@ -79,9 +79,19 @@ def _norm(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
     return total if p == 1 else binder.call("Pow", [total, weak_constant(1 / p)], {})
 
 
+def _extract_constant(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
+    """``tf_extract_constant('graph', ['mixed', 'conv', 'beta'])``: a constant out of a graph that is a function."""
+    name, path = (binder.literal(argument) for argument in _arguments(node, ("function", "path")))
+    parts = path if isinstance(path, list) else [path]
+    if not isinstance(name, str) or not all(isinstance(part, str) for part in parts):
+        raise BindError(f"{function_name(node)} takes the name of a function and the path of a node: ['mixed', 'beta']")
+    return binder.graph_constant(name, "/".join(parts))
+
+
 HELPERS: dict[str, Callable[[TensorBinder, exp.Expr, Scope], Value | None]] = {
     "reshape": _reshape,
     "shape": _shape,
     "flatten": _flatten,
     "norm": _norm,
+    "tf_extract_constant": _extract_constant,
 }

@@ -11,10 +11,7 @@ from sqlglot import exp
 
 from tfsql.errors import ShapeError, TypeMismatchError
 from tfsql.tree import Constant
-from tfsql.types import TensorType
-
-# Constants of this many elements and more are arguments of the kernel rather than part of it.
-ARGUMENT_SIZE = 64
+from tfsql.types import ARGUMENT_SIZE, TensorType
 
 _FOLDED = (
     exp.Literal, exp.Boolean, exp.Neg, exp.Paren, exp.Array, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod,

@@ -18,6 +18,7 @@ from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
     from tfsql.bind.calls import HostFunction
+    from tfsql.custom_operators import CustomOperator
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +114,7 @@ class Environment:
       view: finds the view with tensor operators that a name of one to three parts means, if it means one.
       functions: SQL functions, by lower-case name.
       host_functions: functions of this process, by lower-case name.
+      operators: the operators of the user's own, by lower-case name.
       register_table: makes a table readable and returns its name.
       trust: whether operators that touch files may be called.
     """
@@ -124,6 +126,7 @@ class Environment:
     view: Callable[[Sequence[str]], View | None] = lambda parts: None
     functions: Mapping[str, FunctionDefinition] = field(default_factory=dict)
     host_functions: Mapping[str, HostFunction] = field(default_factory=dict)
+    operators: Mapping[str, CustomOperator] = field(default_factory=dict)
     register_table: Callable[[Any], str] = lambda table: ""
     file_types: Callable[[str], Mapping[str, str]] = lambda path: {}
     trust: bool = False

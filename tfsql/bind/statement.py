@@ -14,7 +14,7 @@ from sqlglot import exp
 from tfsql import parquet, sugar
 from tfsql.bind import row_names
 from tfsql.bind.calls import HostCalls
-from tfsql.bind.forms import OPERATOR_PREFIX, has_star, is_operator_name, is_row, row_elements
+from tfsql.bind.forms import OPERATOR_PREFIX, function_name, has_star, is_operator_name, is_row, row_elements
 from tfsql.bind.functions import inline
 from tfsql.bind.grammar import first_token, parse
 from tfsql.bind.literals import from_array, weak_constant
@@ -26,7 +26,7 @@ from tfsql.bind.tensors import TensorBinder
 from tfsql.errors import BindError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
 from tfsql.source import PLACEHOLDER_PREFIX, Statement
 from tfsql.split import kernel_call
-from tfsql.sugar import SPREAD
+from tfsql.sugar import CALL_PREFIX, SPREAD
 from tfsql.tree import Constant, Leaf, Record, Spread, Value, leaves_in_order
 from tfsql.types import Array, SqlType, Struct, TensorType, display, quote, sql_type, tensor_type
 from tfsql.vectorised import LateValues, Vectorised
@@ -75,7 +75,8 @@ class StatementBinder:
 
     def sql(self, node: exp.Expr) -> str:
         """The DuckDB text of a node, with function names as they were written."""
-        return node.sql("duckdb", normalize_functions=False, comments=False)
+        text: str = node.sql("duckdb", normalize_functions=False, comments=False)
+        return text.replace(CALL_PREFIX, "")
 
     def evaluate(self, sql: str) -> Any:
         return self.environment.backend.evaluate(self.source.restore(sql))
@@ -126,7 +127,7 @@ class StatementBinder:
 
     def inlined(self, call: exp.Expr) -> exp.Expr | None:
         """The body of the SQL function that is called, its arguments in place; None if it is none of those."""
-        definition = self.environment.functions.get(str(call.this).lower()) if isinstance(call, exp.Anonymous) else None
+        definition = self.environment.functions.get(function_name(call)) if isinstance(call, exp.Anonymous) else None
         if definition is None:
             return None
         if id(call) not in self._inlined:
@@ -141,7 +142,7 @@ class StatementBinder:
 
     def is_shell(self, call: exp.Expr) -> bool:
         """Whether a call is one of a function that only tfsql can run."""
-        definition = self.environment.functions.get(str(call.this).lower()) if isinstance(call, exp.Anonymous) else None
+        definition = self.environment.functions.get(function_name(call)) if isinstance(call, exp.Anonymous) else None
         return definition is not None and definition.is_shell
 
     def parameter_value(self, name: str) -> Any:

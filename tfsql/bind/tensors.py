@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlglot import exp
 
-from tfsql.bind.arguments import ArgumentError, match_arguments
+from tfsql.bind.arguments import ArgumentError, Arguments, match_arguments
 from tfsql.bind.forms import OPERATOR_PREFIX, as_struct, function_name, has_star, is_operator_name, is_row, row_elements
 from tfsql.bind.helpers import HELPERS
 from tfsql.bind.literals import (
@@ -21,15 +21,17 @@ from tfsql.bind.literals import (
     python_value,
     weak_constant,
 )
+from tfsql.bind.parameters import as_array
 from tfsql.bind.scope import Scope
 from tfsql.bind.values import field_of, result_of
-from tfsql.errors import BindError, TfsqlError, TypeMismatchError
+from tfsql.errors import BindError, TfsqlError, TypeMismatchError, did_you_mean
 from tfsql.source import PLACEHOLDER_PREFIX
 from tfsql.tree import Call, Constant, Leaf, Node, Output, Record, Sequence, Value, value_nodes
 from tfsql.types import Array, Scalar, SqlType, Struct, TensorType, castable, display, is_complex, quote, tensor_type
 
 if TYPE_CHECKING:
     from tfsql.bind.statement import StatementBinder
+    from tfsql.custom_operators import CustomOperator, Parameter
     from tfsql.infer import Inference
     from tfsql.registry import OperatorSpec
 
@@ -104,13 +106,16 @@ class TensorBinder:
         inlined = self._statement.inlined(node)
         if inlined is not None:  # the user's own function counts before one of the same name here
             return self.value(inlined, scope)
+        custom = self._statement.environment.operators.get(function_name(node))
+        if custom is not None:
+            return self._custom(node, custom, scope)
         if self._statement.hosts.is_call(node):
             return self._host_result(node, scope)
-        if isinstance(node, exp.Anonymous) and is_operator_name(node.name):
-            return self._operator(node, scope)
         helper = HELPERS.get(function_name(node))
         if helper is not None:
             return helper(self, node, scope)
+        if isinstance(node, exp.Anonymous) and is_operator_name(node.name):
+            return self._operator(node, scope)
         if type(node) in ARITHMETIC or type(node) in COMPARISON:
             return self._binary(node, scope)
         if isinstance(node, exp.Neg):
@@ -131,12 +136,7 @@ class TensorBinder:
 
     def _operator(self, node: exp.Anonymous, scope: Scope) -> Value:
         spec = self._statement.operator(node.name)
-        written = [as_struct(argument, spec) for argument in node.expressions]
-        try:
-            arguments = match_arguments(spec, written)
-        except ArgumentError as error:
-            with self._statement.located(error.node or node):
-                raise
+        arguments = self._matched(spec, node)
         inputs = [
             self._list_input(arguments.inputs[i], scope)
             if spec.inputs[i].is_list
@@ -148,6 +148,23 @@ class TensorBinder:
             return result_of(self.inference.call(spec, inputs, attributes))
         except TfsqlError as error:
             with self._statement.located(self._at_fault(error, spec, arguments, node)):
+                raise
+
+    def _custom(self, node: exp.Expr, operator: CustomOperator, scope: Scope) -> Value:
+        """A call of an operator that is made of others."""
+        arguments = self._matched(operator, node)
+        inputs = {
+            parameter.name: self.node(arguments.inputs[i], scope) if i in arguments.inputs else _default(parameter)
+            for i, parameter in enumerate(operator.inputs)
+        }
+        attributes = {name: self._attribute(operator, name, value) for name, value in arguments.attributes.items()}
+        return operator.expand(self.inference, inputs, attributes)
+
+    def _matched(self, spec: OperatorSpec | CustomOperator, node: exp.Expr) -> Arguments:
+        try:
+            return match_arguments(spec, [as_struct(argument, spec) for argument in node.expressions])
+        except ArgumentError as error:
+            with self._statement.located(error.node or node):
                 raise
 
     def _at_fault(self, error: TfsqlError, spec: OperatorSpec, arguments: Any, node: exp.Expr) -> exp.Expr:
@@ -273,6 +290,31 @@ class TensorBinder:
         assert isinstance(value, Leaf | Constant | Output)
         return value
 
+    def graph_constant(self, name: str, path: str) -> Constant:
+        """A constant of a graph that is a function here.
+
+        Raises:
+          BindError: there is no such graph, or no such constant in it.
+        """
+        from tfsql.graphs import GraphOperator
+
+        operators = self._statement.environment.operators
+        operator = operators.get(name.lower())
+        if not isinstance(operator, GraphOperator):
+            raise BindError(f"No TensorFlow graph {name}", hint=did_you_mean(name, operators))
+        return from_array(operator.constant(path))
+
+    def literal(self, node: exp.Expr) -> Any:
+        """The value of a constant expression as Python has it.
+
+        Raises:
+          BindError: it is not constant.
+        """
+        try:
+            return python_value(node, self._evaluate)
+        except NotConstantError:
+            raise BindError(f"{self._statement.sql(node)} must be constant here") from None
+
     def constant(self, node: exp.Expr) -> Constant | None:
         """The constant that an operand is, or None."""
         while isinstance(node, exp.Paren):
@@ -326,7 +368,7 @@ class TensorBinder:
             raise NotConstantError
         return plain_numbers(self._statement.evaluate(self._statement.sql(node)))
 
-    def _attribute(self, spec: OperatorSpec, name: str, node: exp.Expr) -> Any:
+    def _attribute(self, spec: OperatorSpec | CustomOperator, name: str, node: exp.Expr) -> Any:
         """The value of an attribute, which must be constant."""
 
         def evaluate(part: exp.Expr) -> Any:
@@ -449,6 +491,12 @@ class TensorBinder:
     def call_of(self, op: str, inputs: Iterable[Node | tuple[Node, ...]], attributes: dict[str, Any]) -> Call:
         """The call of an operator of tfsql's own choice."""
         return self.inference.call(self._statement.operator(f"{OPERATOR_PREFIX}{op}"), list(inputs), attributes)
+
+
+def _default(parameter: Parameter) -> Constant:
+    """The constant that an input of a custom operator is where a call gives none."""
+    array = as_array(parameter.default)
+    return weak_constant(parameter.default) if array is None else from_array(array)
 
 
 def _other(kinds: list[Any], array: Any) -> Any:

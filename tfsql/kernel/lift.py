@@ -68,11 +68,11 @@ def batched(program: Program, leaf_shapes: list[Shape]) -> Lifted:
     ``[rows, *shape]``, or ``[*shape]`` where the result does not depend on the row.
 
     Raises:
-      NeedsLoopError: some shape is known only from the values, or the program is stateful.
+      NeedsLoopError: some shape is known only from the values, or the program is stateful or has lists of tensors.
     """
     shape_of = static_shapes(program, leaf_shapes)
     outputs = [node for call in program.varying for node in _outputs(call)]
-    if program.is_stateful or any(not _is_fixed(shape_of(node)) for node in outputs):
+    if program.is_stateful or any(not _is_fixed(shape_of(node)) or _is_variant(node) for node in outputs):
         raise NeedsLoopError
     rules: dict[Call, str] = {}
 
@@ -100,6 +100,11 @@ def _outputs(call: Call) -> list[Output]:
             items = list(enumerate(types))
         nodes += [Output(call, index, item, item_type) for item, item_type in items]
     return nodes
+
+
+def _is_variant(node: Node) -> bool:
+    """Whether a node is a list of tensors, as loops use them: TensorFlow 2.21's converter loses their shapes."""
+    return node.type.dtype == "variant"
 
 
 def _is_fixed(shape: Shape | None) -> bool:

@@ -7,7 +7,15 @@ from tfsql.registry.startup import start_tensorflow
 start_tensorflow()
 
 from tfsql.registry.opdef import NO_DEFAULT, Argument, Attribute, OperatorSpec, operator_spec, wrapped_names  # noqa: E402
-from tfsql.registry.policy import EXPOSED, REFUSED, TRUSTED, Verdict, returns_bytes, verdict  # noqa: E402
+from tfsql.registry.policy import (  # noqa: E402
+    EXPOSED,
+    REFUSED,
+    TRUSTED,
+    Verdict,
+    returns_bytes,
+    verdict,
+    works_on_handles,
+)
 
 __all__ = [
     "EXPOSED",
@@ -21,5 +29,6 @@ __all__ = [
     "operator_spec",
     "returns_bytes",
     "verdict",
+    "works_on_handles",
     "wrapped_names",
 ]

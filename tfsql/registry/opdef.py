@@ -41,6 +41,10 @@ class Argument:
     def is_list(self) -> bool:
         return self.number_attr is not None or self.type_list_attr is not None
 
+    @property
+    def is_optional(self) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class Attribute:

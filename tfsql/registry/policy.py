@@ -48,6 +48,11 @@ def returns_bytes(name: str) -> bool:
     return re.fullmatch(_document()["bytes"]["name_pattern"], name) is not None
 
 
+def works_on_handles(name: str) -> bool:
+    """Whether an operator takes or returns a resource, a variant or a reference."""
+    return _has_handle_argument(op_def(name))
+
+
 def _matches(rule: dict[str, Any], name: str, definition: Any) -> bool:
     if "names" in rule and name not in rule["names"]:
         return False
