@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import tensorflow as tf
@@ -218,12 +218,12 @@ def traced(
 ) -> Value:
     """The expression that a Python function makes of one row's tensors.
 
-    Literals are passed as Python values, so that they follow the dtypes that they meet; all else as symbolic tensors.
+    A bare number is passed as Python's, so that it follows the dtypes that it meets; all else as symbolic tensors.
 
     Raises:
       BindError: the function fails, or returns what is no tensor.
     """
-    literals = {name: node.value.tolist() for name, node in inputs.items() if isinstance(node, Constant) and node.weak}
+    literals = {name: node.value.item() for name, node in inputs.items() if _is_number(node)}
     symbolic = {name: natural(node) for name, node in inputs.items() if name not in literals}
     structure: list[Any] = []
 
@@ -247,6 +247,10 @@ def traced(
     nodes = [calls.node(output) for output in concrete.outputs]
     names = [name for name, _ in _fields(structure[0])]
     return nodes[0] if names == [""] else Record(tuple(zip(names, nodes, strict=True)))
+
+
+def _is_number(node: Node) -> TypeGuard[Constant]:
+    return isinstance(node, Constant) and node.weak is not None and node.value.ndim == 0
 
 
 def _traced(operator: CustomOperator, function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> Any:
