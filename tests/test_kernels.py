@@ -26,7 +26,7 @@ def test_a_chain_is_one_kernel_and_one_call_a_batch(con: tfsql.Connection) -> No
     kernels = explained(con, f"SELECT {CHAIN} AS y FROM t", analyze=True)
     (text,) = [text for name, text in kernels.items() if name.startswith("tfsql_kernel")]
     assert all(f"= {op}(" in text for op in ("Square", "Add", "Mul", "Abs", "Sqrt"))
-    assert "5000 rows, 3 TensorFlow calls" in text
+    assert "5000 rows, 1 TensorFlow calls" in text
 
 
 def test_arithmetic_and_nested_calls_are_one_kernel(con: tfsql.Connection) -> None:

@@ -11,6 +11,21 @@ import pyarrow.compute as pc
 from tfsql.errors import TypeMismatchError
 from tfsql.types import Array, SqlType, Struct, display, quote
 
+
+def spread_columns(kind: SqlType) -> list[tuple[str, SqlType]] | None:
+    """The columns that a row (by field name) or a tensor (by index path) is spread into; None if a length is open."""
+    if isinstance(kind, Struct):
+        return list(kind.fields)
+    item: SqlType = kind
+    paths = [""]
+    while isinstance(item, Array):
+        if item.size is None:
+            return None
+        paths = [f"{path}.{i}" for path in paths for i in range(item.size)]
+        item = item.item
+    return [(path[1:], item) for path in paths]
+
+
 # -- in SQL: a row as two lists, its paths and its values --------------------------------------------------------------
 
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from tfsql.bind.literals import NotConstantError
 from tfsql.errors import BindError, RowError
 from tfsql.types import Scalar, SqlType, display
-from tfsql.vectorised import LateValues, Vectorised
+from tfsql.vectorised import Untyped, Vectorised
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -35,7 +34,6 @@ class Jseval:
     settings: Settings
 
     is_typed_by_cast: ClassVar[bool] = True
-    is_typed_late: ClassVar[bool] = True
 
     def bind(self, site: CallSite) -> Vectorised:
         """The function for one call: compiled now, its result type as declared, late, or learnt from the rows.
@@ -60,7 +58,7 @@ class Jseval:
         if site.declared is not None:
             return TypedJavaScript(site.name, script, types, site.declared)
         if site.is_late:
-            return LateJavaScript(site.name, script, types)
+            return UntypedJavaScript(site.name, script, types)
         return TypedJavaScript(site.name, script, types, _learnt_type(script, site, passed))
 
     def _script(self, code: str, parameters: tuple[str, ...]) -> Script:
@@ -136,32 +134,20 @@ class TypedJavaScript(_JavaScript):
         return self._values(columns).array(self.result)
 
 
-class LateJavaScript(_JavaScript, LateValues):
-    """A script whose results are kept here until all are there: their union is the type."""
+class UntypedJavaScript(_JavaScript, Untyped):
+    """A script whose result type is the union of its results."""
 
     def __init__(self, name: str, script: Script, types: Sequence[SqlType]):
-        super().__init__(name, script, types, Scalar("BIGINT"))
-        self._kept: list[Values] = []
-        self._count = 0
+        super().__init__(name, script, types, Scalar("ANY"))
 
     def explanation(self) -> list[str]:
         return ["JavaScript: row after row inside V8, many rows in one call; its type is told by the results"]
 
-    def restart(self) -> None:
-        super().restart()
-        self._kept, self._count = [], 0
+    def _run(self, columns: list[pa.Array]) -> Values:
+        return self._values(columns)
 
-    def _run(self, columns: list[pa.Array]) -> pa.Array:
-        made = self._values(columns)
-        first, self._count = self._count, self._count + len(made)
-        self._kept.append(made)
-        return pa.array(np.arange(first, self._count))
-
-    def values(self, marks: pa.ChunkedArray) -> pa.Array:
+    def joined(self, parts: Sequence[Values]) -> pa.Array:
         from tfsql.javascript import Values
 
-        positions = marks.to_numpy()
-        if not self._kept:
-            return pa.nulls(0, pa.string())
-        chosen = Values.concatenate(self._kept).take(positions)
-        return chosen.array(chosen.kind())
+        values = Values.concatenate(list(parts))
+        return values.array(values.kind())

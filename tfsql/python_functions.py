@@ -42,7 +42,6 @@ class PythonFunction:
     inputs: str = "numpy"
 
     is_typed_by_cast: ClassVar[bool] = False
-    is_typed_late: ClassVar[bool] = False
 
     @property
     def parameters(self) -> list[str]:

@@ -11,13 +11,10 @@ import pyarrow as pa
 from tfsql import flatten
 from tfsql.arrow_types import sql_type_of
 from tfsql.backends.base import Columns, EngineResult
-from tfsql.errors import TypeMismatchError
 from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from tfsql.bind import LateColumn
 
 Rows = list[tuple[Any, ...]]
 
@@ -26,11 +23,10 @@ class Relation:
     """A query that runs when its rows are asked for, as often as they are asked for anew.
 
     Args:
-      columns: names and SQL types.
-      run: runs the query, for rows.
+      columns: names and SQL types; None where only the rows tell.
+      run: runs the query, for rows; None where they are made of the Arrow table.
       run_arrow: runs the query, for an Arrow table with nested lists.
       explain: makes the text of ``explain()``.
-      late: columns that get their form when the rows are there.
 
     Example:
       >>> import tfsql
@@ -40,17 +36,15 @@ class Relation:
 
     def __init__(
         self,
-        columns: Columns,
-        run: Callable[[], EngineResult],
+        columns: Columns | None,
+        run: Callable[[], EngineResult] | None,
         run_arrow: Callable[[], pa.Table],
         explain: Callable[[bool], str],
-        late: tuple[LateColumn, ...] = (),
     ):
         self._columns = columns
         self._run = run
         self._run_arrow = run_arrow
         self._explain = explain
-        self._late = {column.name: column for column in late}
         self._cursor: EngineResult | None = None
         self._table: pa.Table | None = None
 
@@ -73,11 +67,9 @@ class Relation:
         return [None if tensor is None else tensor.shape for tensor in tensors]
 
     def _shape(self) -> Columns:
-        if any(column.columns is None for column in self._late.values()):
-            table = self._late_table()
-            return [(field.name, sql_type_of(field.type)) for field in table.schema]
-        early = {name: column.columns for name, column in self._late.items()}
-        return [column for name, kind in self._columns for column in early.get(name) or [(name, kind)]]
+        if self._columns is None:
+            self._columns = [(field.name, sql_type_of(field.type)) for field in self._nested_table().schema]
+        return self._columns
 
     def explain(self, analyze: bool = False) -> str:
         """The engine's plan and, below it, each tensor kernel; with ``analyze`` it runs and is timed."""
@@ -115,7 +107,7 @@ class Relation:
         return self._cursor
 
     def _fresh(self) -> EngineResult:
-        return TableResult(self._late_table()) if self._late else self._run()
+        return TableResult(self._nested_table()) if self._run is None else self._run()
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
@@ -185,44 +177,9 @@ class Relation:
 
     def _nested_table(self) -> pa.Table:
         """The rows as an Arrow table with nested lists, computed once."""
-        if self._late:
-            return self._late_table()
         if self._table is None:
             self._table = self._run_arrow()
         return self._table
-
-    def _late_table(self) -> pa.Table:
-        if self._table is None:
-            names, columns = [], []
-            table = self._run_arrow()
-            for name, column in zip(table.column_names, table.columns, strict=True):
-                parts = _parts(self._late[name], column) if name in self._late else [(name, column)]
-                names += [part for part, _ in parts]
-                columns += [values for _, values in parts]
-            self._table = pa.Table.from_arrays(columns, names=names)
-        return self._table
-
-
-def _parts(late: LateColumn, column: pa.ChunkedArray) -> list[tuple[str, pa.Array]]:
-    """The columns that a late column becomes."""
-    values = flatten.one_chunk(column) if late.decode is None else late.decode(column)
-    return _spread_parts(values) if late.is_spread else [(late.title, values)]
-
-
-def _spread_parts(column: pa.Array) -> list[tuple[str, pa.Array]]:
-    """The fields of a row, or the elements of a tensor by index path.
-
-    Raises:
-      TypeMismatchError: it is a scalar.
-    """
-    if pa.types.is_struct(column.type):
-        return list(zip((field.name for field in column.type), column.flatten(), strict=True))
-    parts = [(path[1:], values) for path, values in flatten.flatten_column(column)]
-    if [path for path, _ in parts] == [""]:
-        raise TypeMismatchError(
-            f"AS * spreads a row or a tensor into columns, but this is {display(sql_type_of(column.type))}"
-        )
-    return parts
 
 
 class TableResult:

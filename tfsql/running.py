@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -30,11 +31,13 @@ from tfsql.errors import (
 )
 from tfsql.result import Relation, relation_of
 from tfsql.source import PLACEHOLDER_PREFIX, Statement, check_nesting
+from tfsql.streaming import batch_rows, streamed_table
 from tfsql.sugar import desugar
 from tfsql.variables import table_names
 
 if TYPE_CHECKING:
-    from tfsql.backends.base import EngineResult
+    from tfsql.backends.base import Columns, EngineResult
+    from tfsql.bind.records import Stream
     from tfsql.session import Connection
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -164,7 +167,10 @@ class StatementRun:
         if not binder.is_changed:
             return verbatim
         sql = binder.source.restore(binder.sql(tree))
-        return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), tuple(binder.late))
+        stream = binder.lists.stream(tree)
+        if stream is not None and stream.is_needed:
+            sql = stream.sql
+        return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), stream)
 
     def _calls_shell(self, statement: Statement) -> bool:
         functions = self._connection.catalog.functions
@@ -183,10 +189,11 @@ class StatementRun:
     def _relation_of(self, bound: Bound) -> Relation | None:
         returns_rows = self._backend.returns_rows(bound.sql)
         if returns_rows:
-            columns = self._backend.describe(bound.sql, bound.parameters)
-            relation = Relation(
-                columns, lambda: self._run(bound), lambda: self._run_arrow(bound), self._explain_text, bound.late
-            )
+            columns: Columns | None = self._backend.describe(bound.sql, bound.parameters)
+            run: Callable[[], EngineResult] | None = partial(self._run, bound)
+            if bound.stream is not None and bound.stream.is_needed:
+                columns, run = bound.stream.columns(columns or []), None
+            relation = Relation(columns, run, partial(self._run_arrow, bound), self._explain_text)
             self._tie_tables(relation)
             return relation
         result = self._run_change(bound)
@@ -225,7 +232,14 @@ class StatementRun:
         for use in bound.uses:
             use.kernel.restart()
         with self._kernel_errors(bound.uses):
-            return self._backend.arrow(bound.sql, bound.parameters)
+            if bound.stream is None:
+                return self._backend.arrow(bound.sql, bound.parameters)
+            return self._streamed(bound.stream)
+
+    def _streamed(self, stream: Stream) -> pa.Table:
+        rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))
+        batches = self._backend.stream(stream.sql, stream.parameters, rows)
+        return streamed_table(stream, batches.schema, batches)
 
     @contextmanager
     def _kernel_errors(self, uses: Sequence[KernelUse]) -> Iterator[None]:
@@ -295,8 +309,11 @@ class StatementRun:
         for use in bound.uses:
             uses.setdefault(use.kernel.name, []).append(use)
             use.kernel.reset_statistics()
+        if is_analyze and bound.stream is not None:
+            self._run_arrow(bound)  # the engine's own run makes none of the calls on the stream
         prefix = "EXPLAIN ANALYZE" if is_analyze else "EXPLAIN"
-        rows = self._run(Bound(f"{prefix} {bound.sql}", bound.parameters, bound.uses)).fetchall()
+        engine = bound.stream or bound
+        rows = self._run(Bound(f"{prefix} {engine.sql}", engine.parameters, bound.uses)).fetchall()
         return [*rows, *((name, _kernel_text(places, is_analyze=is_analyze)) for name, places in uses.items())]
 
     # -- settings ----------------------------------------------------------------------------------------------------

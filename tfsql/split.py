@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tfsql.backends.base import Backend
 from tfsql.errors import UnsupportedError
-from tfsql.tree import Node, Output, Value, constants_in_order, leaves_in_order, value_nodes
+from tfsql.tree import Node, Output, Value, constants_in_order, value_nodes
 from tfsql.types import Scalar, SqlType, sql_type
 from tfsql.vectorised import Vectorised
 
@@ -37,7 +37,8 @@ class KernelCache:
 
     def add(self, function: Vectorised, arguments: Sequence[SqlType]) -> None:
         """Registers a function that is bound for one place of a statement, for as long as that is alive."""
-        self._register(function, arguments)
+        if function.is_typed:
+            self._register(function, arguments)
         self._bound_once.append(function)
 
     def _register(self, function: Vectorised, arguments: Sequence[SqlType]) -> None:
@@ -99,12 +100,6 @@ class KernelCache:
             if not kernel.users:
                 del self._kernels[key]
                 self._backend.unregister_kernel(kernel.name)
-
-
-def kernel_call(kernel: Kernel, value: Value) -> str:
-    """The SQL that calls ``kernel`` on the leaves of ``value``."""
-    leaves = [leaf.sql for leaf in leaves_in_order(value)]
-    return f"{kernel.name}({', '.join(leaves) if leaves else '0'})"
 
 
 def _check_ranks(value: Value) -> None:

@@ -68,6 +68,11 @@ class Vectorised(ABC):
         self._lock = threading.RLock()
 
     @property
+    def is_typed(self) -> bool:
+        """Whether ``result`` is known; the engine can call no other."""
+        return True
+
+    @property
     def is_stateful(self) -> bool:
         """Whether two runs on the same rows may differ."""
         return False
@@ -83,7 +88,7 @@ class Vectorised(ABC):
     def reset_statistics(self) -> None:
         self.statistics = Statistics()
 
-    def __call__(self, *columns: pa.Array | pa.ChunkedArray) -> pa.Array:
+    def __call__(self, *columns: pa.Array | pa.ChunkedArray) -> Any:
         """The results for a batch.
 
         Args:
@@ -104,8 +109,8 @@ class Vectorised(ABC):
                 self.statistics.bytes_in += sum(column.nbytes for column in columns)
 
     @abstractmethod
-    def _run(self, columns: list[pa.Array]) -> pa.Array:
-        """The results for the columns of a batch."""
+    def _run(self, columns: list[pa.Array]) -> Any:
+        """The results for the columns of a batch, as an Arrow array of the result type."""
 
     @abstractmethod
     def signature(self) -> list[str]:
@@ -151,12 +156,16 @@ def _plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column
 
 
-class LateValues(Vectorised):
-    """A function whose result type only its rows tell: it returns marks, and the values when all rows are there."""
+class Untyped(Vectorised):
+    """A function whose result type only its rows tell: what it returns for a batch is a part of the result."""
+
+    @property
+    def is_typed(self) -> bool:
+        return False
 
     @abstractmethod
-    def values(self, marks: pa.ChunkedArray) -> pa.Array:
-        """The values of the rows that ``marks`` are the results of."""
+    def joined(self, parts: Sequence[Any]) -> pa.Array:
+        """The results of all batches."""
 
 
 class RowWise(Vectorised):

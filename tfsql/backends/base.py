@@ -24,6 +24,17 @@ class EngineResult(Protocol):
     def rows_of_change(self) -> pa.Table | None: ...
 
 
+class EngineStream(Protocol):
+    """The batches of a query that runs. Each is fetched when it is asked for, in whichever thread asks."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+    def __next__(self) -> pa.RecordBatch: ...
+
+
 class Backend(Protocol):
     """A relational engine. Every method raises only errors of ``tfsql.errors``."""
 
@@ -39,8 +50,8 @@ class Backend(Protocol):
     def arrow(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any]) -> pa.Table:
         """The rows of a query as one Arrow table."""
 
-    def stream(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
-        """The rows of a query in order, batch by batch."""
+    def stream(self, sql: str, parameters: Mapping[str, Any], rows: int | None = None) -> EngineStream:
+        """The rows of a query in order, batch by batch of ``rows`` rows."""
 
     def returns_rows(self, sql: str) -> bool | None:
         """Whether a statement is a query (True), returns rows as a side effect (None), or returns none (False)."""

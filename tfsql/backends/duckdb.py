@@ -64,7 +64,7 @@ class DuckDBBackend:
             # Variables of the caller are found by the session; DuckDB would find those of this package.
             self._connection.execute("SET python_enable_replacements = false")
             self._connection.execute("SET enable_progress_bar = false")  # it is drawn on standard output
-        self._live: weakref.ref[DuckDBResult] | None = None
+        self._live: weakref.ref[DuckDBResult | DuckDBStream] | None = None
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -105,10 +105,13 @@ class DuckDBBackend:
             self._free()
             return self._connection.sql(sql, params=parameters or None).to_arrow_table()
 
-    def stream(self, sql: str, parameters: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+    def stream(self, sql: str, parameters: Mapping[str, Any], rows: int | None = None) -> DuckDBStream:
         with self._guarded():
             self._free()
-            yield from self._connection.sql(sql, params=parameters or None).to_arrow_reader(STREAM_ROWS)
+            relation = self._connection.sql(sql, params=parameters or None)
+            stream = DuckDBStream(relation.to_arrow_reader(rows or STREAM_ROWS), self._lock)
+            self._live = weakref.ref(stream)
+            return stream
 
     def returns_rows(self, sql: str) -> bool | None:
         with self._guarded():
@@ -171,6 +174,40 @@ class DuckDBBackend:
 
     def _guarded(self) -> contextlib.AbstractContextManager[None]:
         return _guarded(self._lock)
+
+
+class DuckDBStream:
+    """The batches of a query that runs; ``keep`` saves the rest of them from the next statement."""
+
+    def __init__(self, reader: pa.RecordBatchReader, lock: _Lock):
+        self._reader = reader
+        self._lock = lock
+        self._kept: Iterator[pa.RecordBatch] | None = None
+        self._failure: BaseException | None = None
+        self.schema: pa.Schema = reader.schema
+
+    def keep(self) -> None:
+        """Fetches what is left, before another statement takes the connection's place for results."""
+        if self._kept is None:
+            kept: list[pa.RecordBatch] = []
+            try:
+                kept += iter(self._reader)
+            except Exception as error:
+                self._failure = error
+            self._kept = iter(kept)
+
+    def __iter__(self) -> DuckDBStream:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        with _guarded(self._lock):
+            try:
+                return next(self._kept) if self._kept is not None else self._reader.read_next_batch()
+            except StopIteration:
+                failure, self._failure = self._failure, None
+                if failure is not None:
+                    raise failure from None
+                raise
 
 
 class DuckDBResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfsql.bind.grammar import parse
-from tfsql.bind.records import Bound, Environment, KernelUse, LateColumn, View
+from tfsql.bind.records import Bound, Environment, KernelUse, Stream, View
 from tfsql.bind.statement import StatementBinder, bind_text
 
-__all__ = ["Bound", "Environment", "KernelUse", "LateColumn", "StatementBinder", "View", "bind_text", "parse"]
+__all__ = ["Bound", "Environment", "KernelUse", "StatementBinder", "Stream", "View", "bind_text", "parse"]

@@ -20,6 +20,7 @@ from tfsql.types import SqlType
 from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
+    from tfsql.bind.records import KernelUse
     from tfsql.bind.statement import StatementBinder
 
 
@@ -28,12 +29,9 @@ class HostFunction(Protocol):
 
     Attributes:
       is_typed_by_cast: whether a cast around a call says what the call returns, rather than converts it.
-      is_typed_late: whether the result type may hang on the rows: then it is told when they are there, or learnt from
-        them beforehand where the engine must know it.
     """
 
     is_typed_by_cast: ClassVar[bool]
-    is_typed_late: ClassVar[bool]
 
     def bind(self, site: CallSite) -> Vectorised:
         """The vectorised function for one call; it is called with ``site.passed``, all arguments if that is not set."""
@@ -130,11 +128,6 @@ class HostCalls:
         function = self._function(_called(node))
         return function is not None and (not isinstance(node, exp.Cast) or function.is_typed_by_cast)
 
-    def is_late(self, node: exp.Expr) -> bool:
-        """Whether a node is a call whose type may be told when the rows are there."""
-        function = self._function(node)
-        return function is not None and function.is_typed_late
-
     def _function(self, call: exp.Expr) -> HostFunction | None:
         """The function that a call calls; a SQL function of the same name comes first."""
         environment, name = self._binder.environment, function_name(call)
@@ -149,15 +142,18 @@ class HostCalls:
         if not self.is_call(node):
             return None
         if id(node) not in self._sqls:
-            self._sqls[id(node)] = self._bound(node, scope)[0]
+            use = self.bound(node, scope)
+            self._binder.uses.append(use)
+            self._sqls[id(node)] = use.call
             self._binder.keep(node)
         return self._sqls[id(node)]
 
-    def late(self, node: exp.Expr, scope: Scope) -> tuple[str, Vectorised]:
-        """The SQL of a call whose type may be told when the rows are there, and its function."""
-        return self._bound(node, scope, is_late=True)
+    def bound(self, node: exp.Expr, scope: Scope, *, is_late: bool = False) -> KernelUse:
+        """The use of the function that a call calls.
 
-    def _bound(self, node: exp.Expr, scope: Scope, *, is_late: bool = False) -> tuple[str, Vectorised]:
+        Args:
+          is_late: whether its type may be told when the rows are there.
+        """
         call = _called(node)
         name, function = function_name(call), self._function(call)
         assert function is not None
@@ -176,8 +172,7 @@ class HostCalls:
         passed = site.arguments if site.passed is None else site.passed
         sqls = [site.sql_of(argument) for argument in passed]
         kernels.add(vectorised, [scope.type_of(sql) for sql in sqls])
-        self._binder.use(vectorised, call, scope, tuple(sqls))
-        return f"{vectorised.name}({', '.join(sqls) or '0'})", vectorised
+        return self._binder.use(vectorised, call, scope, tuple(sqls))
 
 
 def _called(node: exp.Expr) -> exp.Expr:

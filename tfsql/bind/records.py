@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from tfsql.backends.base import Backend
+from tfsql.backends.base import Backend, Columns
 from tfsql.bind.functions import FunctionDefinition
 from tfsql.bind.scope import Scope
 from tfsql.errors import Span
+from tfsql.flatten import spread_columns
 from tfsql.split import KernelCache
+from tfsql.sugar import SPREAD
 from tfsql.types import SqlType, quote
 from tfsql.vectorised import Vectorised
 
@@ -38,6 +38,11 @@ class KernelUse:
     def __post_init__(self) -> None:
         self.kernel.users.add(self)
 
+    @property
+    def call(self) -> str:
+        """The SQL of the call."""
+        return f"{self.kernel.name}({', '.join(self.leaves) or '0'})"
+
     def probe(self) -> str | None:
         """A query of the kernel's inputs here, in table order, to find a row that fails; None inside groups and such.
 
@@ -47,30 +52,63 @@ class KernelUse:
 
 
 @dataclass(frozen=True)
-class WrittenItem:
-    """A select item before binding: its SQL, and the user's own text, which names it if binding changes it."""
-
-    sql: str
-    text: str
-
-
-@dataclass(frozen=True)
-class LateColumn:
-    """A column of the outermost query that gets its final form when the result is there, so that it is computed once.
+class OutputColumn:
+    """A column of the outermost select that is made of the engine's stream.
 
     Attributes:
-      name: the column's name in the engine's result.
       title: its name, where it stays one column.
-      columns: names and types of the columns that it becomes; None where only the result tells.
-      decode: makes its values of what the engine returns; None where they are the same.
+      inputs: the columns of the stream that it is made of.
+      use: the call that makes it; None where it is the only input itself.
+      kind: its type; None where only the rows tell.
       is_spread: whether it becomes one column for each field or element.
     """
 
-    name: str
-    title: str = ""
-    columns: tuple[tuple[str, SqlType], ...] | None = None
-    decode: Callable[[pa.ChunkedArray], pa.Array] | None = None
-    is_spread: bool = True
+    title: str
+    inputs: tuple[str, ...]
+    use: KernelUse | None
+    kind: SqlType | None
+    is_spread: bool
+
+    def columns(self) -> Columns | None:
+        """Names and types of the columns that it becomes; None where only the rows tell."""
+        if self.kind is None:
+            return None
+        return spread_columns(self.kind) if self.is_spread else [(self.title, self.kind)]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The outermost select with the arguments of calls in the place of their results.
+
+    Attributes:
+      sql: what the engine runs.
+      outputs: what is made of its batches, by the column that holds the place.
+    """
+
+    sql: str
+    parameters: Mapping[str, Any]
+    outputs: Mapping[str, OutputColumn]
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is no other form of the select: columns are spread, or have a type that only the rows tell."""
+        return any(output.is_spread or output.kind is None for output in self.outputs.values())
+
+    def columns(self, engine: Columns) -> Columns | None:
+        """The columns of the result, told from those of the stream; None where only the rows tell."""
+        made: Columns = []
+        for name, kind in engine:
+            output = self.outputs.get(name)
+            columns = [(name, kind)] if output is None else output.columns()
+            if columns is None:
+                return None
+            made += [] if output is None and is_argument(name) else columns
+        return made
+
+
+def is_argument(name: str) -> bool:
+    """Whether a column of a stream holds an argument and no place."""
+    return name.startswith(f"{SPREAD}:")
 
 
 @dataclass(frozen=True)
@@ -81,13 +119,13 @@ class Bound:
       sql: what the engine runs; the user's own text if nothing of it is tfsql's.
       parameters: the values that the engine needs.
       uses: the kernel calls in it.
-      late: output columns that get their form when the result is there.
+      stream: the other form of the select, whose batches the calls of its list are made on; None if there is none.
     """
 
     sql: str
     parameters: Mapping[str, Any]
     uses: tuple[KernelUse, ...] = ()
-    late: tuple[LateColumn, ...] = ()
+    stream: Stream | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from tfsql import parquet, sugar
+from tfsql import parquet
 from tfsql.bind import row_names
 from tfsql.bind.calls import HostCalls
 from tfsql.bind.forms import OPERATOR_PREFIX, function_name, has_star, is_operator_name, is_row, row_elements
@@ -19,17 +18,17 @@ from tfsql.bind.functions import inline
 from tfsql.bind.grammar import first_token, parse
 from tfsql.bind.literals import from_array, weak_constant
 from tfsql.bind.parameters import as_array, engine_value, is_small_float
-from tfsql.bind.records import Bound, Environment, KernelUse, LateColumn, View, WrittenItem
+from tfsql.bind.records import Bound, Environment, KernelUse, View
 from tfsql.bind.scope import Prober, Scope
+from tfsql.bind.select_list import SelectListBinder
 from tfsql.bind.sources import SourceBinder, is_parquet
 from tfsql.bind.tensors import TensorBinder
 from tfsql.errors import BindError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
-from tfsql.source import PLACEHOLDER_PREFIX, Statement
-from tfsql.split import kernel_call
-from tfsql.sugar import CALL_PREFIX, SPREAD
-from tfsql.tree import Constant, Leaf, Record, Spread, Value, leaves_in_order
-from tfsql.types import Array, SqlType, Struct, TensorType, display, quote, sql_type, tensor_type
-from tfsql.vectorised import LateValues, Vectorised
+from tfsql.source import Statement
+from tfsql.sugar import CALL_PREFIX
+from tfsql.tree import Constant, Leaf, Value, leaves_in_order
+from tfsql.types import Array, TensorType, display, quote, sql_type
+from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,13 +59,13 @@ class StatementBinder:
         self._is_recursive = False
         self.is_changed = is_desugared
         self.uses: list[KernelUse] = []
-        self.late: list[LateColumn] = []
         self._inlined: dict[int, exp.Expr] = {}
         self._inline_depth: dict[int, int] = {}
         self._pending_spreads: dict[int, list[str]] = {}
         self.tensors = TensorBinder(self)
         self.sources = SourceBinder(self)
         self.hosts = HostCalls(self)
+        self.lists = SelectListBinder(self, statement)
         self._argument_sqls: dict[int, str] = {}
         parameters = {name: engine_value(value) for name, value in environment.parameters.items()}
         self.prober = Prober(environment.backend, parameters, self.source.restore)
@@ -167,10 +166,10 @@ class StatementBinder:
             return weak_constant(list(value) if isinstance(value, tuple) else value)
         raise TypeMismatchError(f"Parameter ${name} is a {type(value).__name__}, which is no tensor")
 
-    def use(self, function: Vectorised, node: exp.Expr, scope: Scope, leaves: tuple[str, ...]) -> None:
-        """Notes that ``node`` calls a function on ``leaves``."""
+    def use(self, function: Vectorised, node: exp.Expr, scope: Scope, leaves: tuple[str, ...]) -> KernelUse:
+        """The use of a function that ``node`` calls on ``leaves``."""
         self.is_changed = True
-        self.uses.append(KernelUse(function, self.span(node) or first_token(self._statement), leaves, scope))
+        return KernelUse(function, self.span(node) or first_token(self._statement), leaves, scope)
 
     def argument_sql(self, node: exp.Expr, scope: Scope) -> str:
         """The SQL of an argument with its tensor expressions and calls bound, once however often it is asked for."""
@@ -357,7 +356,7 @@ class StatementBinder:
             self.sources.join(join, scope)
         for lateral in node.args.get("laterals") or []:
             self.sources.join(lateral, scope)
-        written = [self._written(item) for item in node.expressions]
+        written = [self.lists.written(item) for item in node.expressions]
         row_names.resolve(self, node, scope)
         self._prefetch(node, scope)
         group = node.args.get("group")
@@ -368,7 +367,7 @@ class StatementBinder:
         for window in windows:
             self.children(window, scope)
         scope.windows = self._windows_sql(windows) if windows else ""
-        self._select_list(node, scope, written)
+        self._pending_spreads[id(node)] = self.lists.bind(node, scope, written)
         for key in ("distinct", "where", "having", "qualify", "order", "limit", "offset"):
             part = node.args.get(key)
             for item in part if isinstance(part, list) else [part]:
@@ -395,13 +394,6 @@ class StatementBinder:
         alone = exp.Select(expressions=[exp.Star()], windows=[window.copy() for window in windows])
         return self.sql(alone).removeprefix("SELECT * ")
 
-    def _written(self, item: exp.Expr) -> WrittenItem:
-        """What the user wrote for a select item, on one line, lifted literals as ``[...]``."""
-        sql = self.sql(item)
-        metas = [part.meta for part in item.walk() if "start" in part.meta]
-        text = sugar.item_text(self._statement, min(m["start"] for m in metas)) if metas else sql
-        return WrittenItem(sql, re.sub(rf"\${PLACEHOLDER_PREFIX}\d+", "[...]", " ".join(text.split())))
-
     def _prefetch(self, node: exp.Select, scope: Scope) -> None:
         """Learns the types of all columns that the select mentions in one question to the engine."""
         if scope.sources:
@@ -412,25 +404,10 @@ class StatementBinder:
 
     # -- the select list ---------------------------------------------------------------------------------------------
 
-    def _select_list(self, node: exp.Select, scope: Scope, written: list[WrittenItem]) -> None:
-        is_outermost = node.parent is None and self.depth == 0
-        items: list[exp.Expr] = []
-        spreads: list[str] = []
-        for item, as_written in zip(node.expressions, written, strict=True):
-            with self.located(item):
-                made = self._select_item(item, as_written, scope, spreads, is_outermost=is_outermost)
-            for each in made:
-                if isinstance(each, exp.Alias) and each.alias:
-                    scope.aliases[each.alias.lower()] = self.sql(each.this)
-            items += made
-        node.set("expressions", items)
-        if spreads and not is_outermost:
-            self._pending_spreads[id(node)] = spreads
-
     def _unnest_spreads(self, node: exp.Select) -> None:
         """Puts a select with spread columns inside one that unnests them, so that each is computed once."""
         spreads = self._pending_spreads.pop(id(node), None)
-        if spreads is None:
+        if not spreads:
             return
         with_clause = node.args.pop("with_", None)
         inner = exp.Select(**node.args)
@@ -441,87 +418,6 @@ class StatementBinder:
         node.set("with_", with_clause)
         node.set("expressions", outer)
         node.set("from_", exp.From(this=exp.Var(this=f"({self.sql(inner)}) AS tfsql_spread")))
-
-    def _select_item(
-        self, item: exp.Expr, written: WrittenItem, scope: Scope, spreads: list[str], *, is_outermost: bool
-    ) -> list[exp.Expr]:
-        if isinstance(item, exp.Alias) and item.alias == SPREAD:
-            self.is_changed = True
-            return self._spread(item.this, scope, spreads, is_outermost=is_outermost)
-        name = item.alias if isinstance(item, exp.Alias) else written.text
-        late = self._late_call(item.this if isinstance(item, exp.Alias) else item, name) if is_outermost else None
-        if late is not None:
-            return self._late_column(late, name, scope, spreads, is_spread=False)
-        count = len(self.uses)
-        bound = self.expression(item.this if isinstance(item, exp.Alias) else item, scope)
-        if isinstance(bound, exp.Var) and len(self.uses) > count:
-            self.uses[-1] = replace(self.uses[-1], column=name)
-        if isinstance(item, exp.Alias):
-            item.set("this", bound)
-            return [item]
-        is_as_written = isinstance(bound, exp.Star | exp.Columns) or self.sql(bound) == written.sql
-        return [bound if is_as_written else exp.alias_(bound, name, quoted=True)]
-
-    def _spread(self, node: exp.Expr, scope: Scope, spreads: list[str], *, is_outermost: bool) -> list[exp.Expr]:
-        """``expr AS *``: a row by field name, a tensor by index path."""
-        while isinstance(node, exp.Paren):
-            node = node.this
-        if is_row(node):
-            return [_aliased(sql, name) for name, sql in self.row_columns(node, scope)]
-        late = self._late_call(node, SPREAD) if is_outermost else None
-        if late is not None:
-            return self._late_column(late, "", scope, spreads, is_spread=True)
-        value = self.tensors.value(node, scope)
-        if value is None:
-            bound = self.expression(node, scope)
-            kind = scope.type_of(self.sql(bound))
-            if isinstance(kind, Struct):
-                return [exp.Var(this=f"unnest({self.sql(bound)})")]
-            if not isinstance(kind, Array) or tensor_type(kind) is None:
-                raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is {display(kind)}")
-            value = self.tensors.leaf_of(self.sql(bound), scope)
-        name = f"{SPREAD}:{len(spreads)}"
-        spreads.append(name)
-        tensor = None if isinstance(value, Record) else self.tensors.single(value)
-        if tensor is not None and tensor.type.shape == ():
-            raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is one {tensor.type}")
-        if tensor is not None and not tensor.type.is_fixed and not is_outermost:
-            raise TypeMismatchError(
-                f"AS * in a subquery needs a shape that is known before running, but this is {tensor.type}",
-                hint="Cast it: (...)::FLOAT[28][28]",
-            )
-        spread: Value = value
-        if tensor is not None:
-            spread = Spread(tensor) if tensor.type.is_fixed else tensor
-        sql = spread.sql if isinstance(spread, Leaf) else self._kernel(spread, node, scope)
-        if is_outermost:
-            columns = self._spread_columns(sql, scope) if spread is not tensor else None
-            self.late.append(LateColumn(name, columns=columns))
-        return [_aliased(sql, name)]
-
-    def _late_call(self, node: exp.Expr, name: str) -> exp.Expr | None:
-        """The call inside an item of the outermost select whose type may wait for the rows; None where it may not."""
-        inner: exp.Expr | None = node
-        while inner is not None and not self.hosts.is_late(inner):
-            inner = inner.this if isinstance(inner, exp.Paren) else self.inlined(inner)
-        select = node.parent_select
-        return inner if inner is not None and select is not None and _is_free(select, name) else None
-
-    def _late_column(
-        self, call: exp.Expr, name: str, scope: Scope, spreads: list[str], *, is_spread: bool
-    ) -> list[exp.Expr]:
-        """A column of marks, in whose place the values come when the result is there."""
-        sql, function = self.hosts.late(call, scope)
-        column = f"{SPREAD}:{len(spreads)}"
-        spreads.append(column)
-        assert isinstance(function, LateValues)
-        self.late.append(LateColumn(column, name, None, function.values, is_spread))
-        return [_aliased(sql, column)]
-
-    def _spread_columns(self, sql: str, scope: Scope) -> tuple[tuple[str, SqlType], ...]:
-        kind = scope.type_of(sql)
-        assert isinstance(kind, Struct)
-        return kind.fields
 
     def row_columns(self, node: exp.Expr, scope: Scope) -> list[tuple[str, str]]:
         """Name and SQL of each column of a row expression, stars laid out."""
@@ -563,7 +459,7 @@ class StatementBinder:
         value = self.tensors.value(node, scope)
         if value is not None and not isinstance(value, Leaf):
             with self.located(node):
-                return exp.Var(this=self._kernel(value, node, scope))
+                return exp.Var(this=self.kernel_call(value, node, scope))
         host = value.sql if isinstance(value, Leaf) else self.hosts.sql(node, scope)
         if host is not None:
             return exp.Var(this=host)
@@ -600,16 +496,20 @@ class StatementBinder:
                 if any(new is not old for new, old in zip(bound_items, child, strict=True)):
                     node.set(key, bound_items)
 
-    def _kernel(self, value: Value, node: exp.Expr, scope: Scope) -> str:
+    def kernel_call(self, value: Value, node: exp.Expr, scope: Scope) -> str:
         """The SQL of a call of the kernel that computes ``value``."""
+        use = self.kernel_use(value, node, scope)
+        self.uses.append(use)
+        return use.call
+
+    def kernel_use(self, value: Value, node: exp.Expr, scope: Scope) -> KernelUse:
+        """The use of the kernel that computes ``value``, not yet among those of the statement."""
         from tfsql.infer import natural
 
         if isinstance(value, Constant):
             value = natural(value)
         kernel = self.environment.kernels.kernel(value)
-        call = kernel_call(kernel, value)
-        self.use(kernel, node, scope, tuple(leaf.sql for leaf in leaves_in_order(value)))
-        return call
+        return self.use(kernel, node, scope, tuple(leaf.sql for leaf in leaves_in_order(value)))
 
 
 def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
@@ -625,20 +525,4 @@ def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
         binder.query(tree)
     except TfsqlError as error:
         raise error.locate(text) from error
-    return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses), tuple(binder.late))
-
-
-def _aliased(sql: str, name: str) -> exp.Expr:
-    return exp.alias_(exp.Var(this=sql), name, quoted=True)
-
-
-def _is_free(select: exp.Select, name: str) -> bool:
-    """Whether no other part of a select hangs on the value of its item ``name``: grouping, ordering, other items."""
-    group = select.args.get("group")
-    order = select.args.get("order")
-    if select.args.get("distinct") or (group is not None and (group.args.get("all") or not group.expressions)):
-        return False
-    keys = [*(group.expressions if group is not None else []), *(o.this for o in (order.expressions if order else []))]
-    if any(isinstance(key, exp.Literal) or key.name.upper() == "ALL" for key in keys):
-        return False
-    return all(column.name.lower() != name.lower() for column in select.find_all(exp.Column))
+    return Bound(binder.source.restore(binder.sql(tree)), {}, tuple(binder.uses))

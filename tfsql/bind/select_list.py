@@ -1,0 +1,288 @@
+"""Binds the select list of one select: names, ``AS *``, and what of the outermost one is computed on its stream.
+
+An item of the outermost select that is one tensor expression, or one call of a function of this process, has two
+forms. In the first the engine calls the function. In the second the engine returns the function's arguments and the
+function is called on the batches of its result: no engine then copies what is computed, and a type that only the rows
+tell need not be known before them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from tfsql import sugar
+from tfsql.bind.forms import is_row
+from tfsql.bind.records import KernelUse, OutputColumn, Stream
+from tfsql.bind.scope import Scope
+from tfsql.errors import TypeMismatchError
+from tfsql.source import PLACEHOLDER_PREFIX, Statement
+from tfsql.sugar import SPREAD
+from tfsql.tree import Leaf, Record, Spread, Value
+from tfsql.types import Array, SqlType, Struct, display, tensor_type
+
+if TYPE_CHECKING:
+    from tfsql.bind.statement import StatementBinder
+
+_COLUMN = re.compile(r'(?:[\w]+|"[^"]+")(?:\.(?:[\w]+|"[^"]+"))*')
+
+
+@dataclass(frozen=True)
+class WrittenItem:
+    """A select item before binding: its SQL, and the user's own text, which names it if binding changes it."""
+
+    sql: str
+    text: str
+
+
+@dataclass
+class BoundItems:
+    """The items of one select list.
+
+    Attributes:
+      whole: as the engine computes them.
+      streamed: as the engine returns their arguments; for items that are not computed on the stream as in ``whole``.
+      spread: the columns of a subquery that are to be unnested.
+      inputs: the columns of the stream that hold arguments, by their SQL.
+    """
+
+    whole: list[exp.Expr] = field(default_factory=list)
+    streamed: list[exp.Expr] = field(default_factory=list)
+    spread: list[str] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def add(self, *items: exp.Expr) -> None:
+        self.whole += items
+        self.streamed += items
+
+
+class SelectListBinder:
+    """Binds the select lists of one statement.
+
+    Attributes:
+      outputs: the columns of the outermost select that are made of its stream, by the column that holds their place.
+    """
+
+    def __init__(self, binder: StatementBinder, statement: Statement):
+        self._binder = binder
+        self._statement = statement
+        self.outputs: dict[str, OutputColumn] = {}
+        self._outermost: tuple[exp.Select, list[exp.Expr]] | None = None
+
+    def written(self, item: exp.Expr) -> WrittenItem:
+        """What the user wrote for a select item, on one line, lifted literals as ``[...]``."""
+        sql = self._binder.sql(item)
+        metas = [part.meta for part in item.walk() if "start" in part.meta]
+        text = sugar.item_text(self._statement, min(m["start"] for m in metas)) if metas else sql
+        return WrittenItem(sql, re.sub(rf"\${PLACEHOLDER_PREFIX}\d+", "[...]", " ".join(text.split())))
+
+    def bind(self, node: exp.Select, scope: Scope, written: list[WrittenItem]) -> list[str]:
+        """Binds the list in place; the columns of it that are to be unnested."""
+        is_outermost = node.parent is None and self._binder.depth == 0
+        items = BoundItems()
+        for item, as_written in zip(node.expressions, written, strict=True):
+            count = len(items.whole)
+            with self._binder.located(item):
+                _ItemBinder(self, node, item, scope, items, is_outermost=is_outermost).bind(as_written)
+            for made in items.whole[count:]:
+                if isinstance(made, exp.Alias) and made.alias:
+                    scope.aliases[made.alias.lower()] = self._binder.sql(made.this)
+        node.set("expressions", items.whole)
+        if is_outermost and self.outputs:
+            self._outermost = (node, items.streamed)
+        return items.spread
+
+    def stream(self, tree: exp.Expr) -> Stream | None:
+        """The statement whose batches the outputs are made of; None if there are no outputs."""
+        if self._outermost is None:
+            return None
+        node, streamed = self._outermost
+        whole = node.expressions
+        node.set("expressions", streamed)
+        sql = self._binder.source.restore(self._binder.sql(tree))
+        node.set("expressions", whole)
+        return Stream(sql, self._binder.prober.used_parameters(sql), self.outputs)
+
+
+class _ItemBinder:
+    """Binds one item of a select list."""
+
+    def __init__(
+        self,
+        lists: SelectListBinder,
+        select: exp.Select,
+        item: exp.Expr,
+        scope: Scope,
+        items: BoundItems,
+        *,
+        is_outermost: bool,
+    ):
+        self._lists = lists
+        self._binder = lists._binder
+        self._select = select
+        self._item = item
+        self._scope = scope
+        self._items = items
+        self._is_outermost = is_outermost
+
+    def bind(self, written: WrittenItem) -> None:
+        item = self._item
+        node = item.this if isinstance(item, exp.Alias) else item
+        if isinstance(item, exp.Alias) and item.alias == SPREAD:
+            self._binder.is_changed = True
+            self._bind_spread(node)
+            return
+        name = item.alias if isinstance(item, exp.Alias) else written.text
+        use = self._use(node, name, is_spread=False)
+        if use is None:
+            self._items.add(self._plain(node, name, written))
+            return
+        use = replace(use, column=name)
+        self._binder.uses.append(use)
+        self._output(use, name, _aliased(use.call, name), is_spread=False)
+
+    def _plain(self, node: exp.Expr, name: str, written: WrittenItem) -> exp.Expr:
+        """An item that the engine computes."""
+        count = len(self._binder.uses)
+        bound = self._binder.expression(node, self._scope)
+        if isinstance(bound, exp.Var) and len(self._binder.uses) > count:
+            self._binder.uses[-1] = replace(self._binder.uses[-1], column=name)
+        if isinstance(self._item, exp.Alias):
+            self._item.set("this", bound)
+            return self._item
+        is_as_written = isinstance(bound, exp.Star | exp.Columns) or self._binder.sql(bound) == written.sql
+        return bound if is_as_written else exp.alias_(bound, name, quoted=True)
+
+    # -- AS * --------------------------------------------------------------------------------------------------------
+
+    def _bind_spread(self, node: exp.Expr) -> None:
+        """``expr AS *``: a row by field name, a tensor by index path."""
+        while isinstance(node, exp.Paren):
+            node = node.this
+        if is_row(node):
+            self._items.add(*(_aliased(sql, name) for name, sql in self._binder.row_columns(node, self._scope)))
+            return
+        use = self._use(node, SPREAD, is_spread=True)
+        if use is not None:
+            _check_spread(use.kernel.result, is_known=use.kernel.is_typed)
+            self._binder.uses.append(use)
+            self._output(use, "", None, is_spread=True)
+            return
+        value = self._binder.tensors.value(node, self._scope)
+        if value is None or isinstance(value, Leaf):
+            self._spread_engine_value(node)
+        elif self._is_outermost:
+            self._spread_late(self._binder.kernel_call(value, node, self._scope))
+        else:
+            self._spread_struct(value, node)
+
+    def _spread_engine_value(self, node: exp.Expr) -> None:
+        sql = self._binder.argument_sql(node, self._scope)
+        kind = self._scope.type_of(sql)
+        if isinstance(kind, Struct):
+            self._items.add(exp.Var(this=f"unnest({sql})"))
+        elif self._is_outermost:
+            self._spread_late(sql)
+        else:
+            _check_spread(kind)
+            self._spread_struct(self._binder.tensors.leaf_of(sql, self._scope), node)
+
+    def _spread_late(self, sql: str) -> None:
+        """A column that the engine computes, spread when the result is there."""
+        kind = self._scope.type_of(sql)
+        _check_spread(kind)
+        place = f"{SPREAD}:{len(self._lists.outputs)}"
+        self._lists.outputs[place] = OutputColumn("", (place,), None, kind, is_spread=True)
+        self._items.add(_aliased(sql, place))
+
+    def _spread_struct(self, value: Value, node: exp.Expr) -> None:
+        """A column of a subquery, spread by the engine."""
+        tensor = None if isinstance(value, Record) else self._binder.tensors.single(value)
+        if tensor is not None and tensor.type.shape == ():
+            raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is one {tensor.type}")
+        if tensor is not None and not tensor.type.is_fixed:
+            raise TypeMismatchError(
+                f"AS * in a subquery needs a shape that is known before running, but this is {tensor.type}",
+                hint="Cast it: (...)::FLOAT[28][28]",
+            )
+        name = f"{SPREAD}:{len(self._items.spread)}"
+        self._items.spread.append(name)
+        spread = value if tensor is None else Spread(tensor)
+        self._items.add(_aliased(self._binder.kernel_call(spread, node, self._scope), name))
+
+    # -- the stream --------------------------------------------------------------------------------------------------
+
+    def _use(self, node: exp.Expr, name: str, *, is_spread: bool) -> KernelUse | None:
+        """The call that the whole item is, where it may be made on the stream; None where it may not."""
+        if not (self._is_outermost and _is_free(self._select, name)):
+            return None
+        host = self._host_call(node)
+        if host is not None:
+            return self._binder.hosts.bound(host, self._scope, is_late=True)
+        if not is_spread and not _is_cheap_to_pass(self._select):
+            return None
+        value = self._binder.tensors.value(node, self._scope)
+        if value is None or isinstance(value, Leaf):
+            return None
+        with self._binder.located(node):
+            return self._binder.kernel_use(value, node, self._scope)
+
+    def _host_call(self, node: exp.Expr) -> exp.Expr | None:
+        """The call of a function of this process that the whole item is."""
+        inner: exp.Expr | None = node
+        while inner is not None and not self._binder.hosts.is_call(inner):
+            inner = inner.this if isinstance(inner, exp.Paren) else self._binder.inlined(inner)
+        return inner
+
+    def _output(self, use: KernelUse, title: str, whole: exp.Expr | None, *, is_spread: bool) -> None:
+        """Puts a call on the stream: its arguments are returned, the first in the place of the result."""
+        place = f"{SPREAD}:{len(self._lists.outputs)}"
+        kind = use.kernel.result if use.kernel.is_typed else None
+        inputs: list[str] = []
+        streamed: list[exp.Expr] = []
+        for sql in use.leaves:
+            column = self._items.inputs.get(sql)
+            if column is None:
+                column = f"{place}:{len(streamed)}" if streamed else place
+                streamed.append(_aliased(sql, column))
+                if _COLUMN.fullmatch(sql):  # what is no mere column may have another value each time: random()
+                    self._items.inputs[sql] = column
+            inputs.append(column)
+        streamed = streamed or [_aliased("0", place)]
+        self._lists.outputs[place] = OutputColumn(title, tuple(inputs) or (place,), use, kind, is_spread=is_spread)
+        self._items.whole += [whole] if whole is not None and kind is not None else streamed
+        self._items.streamed += streamed
+
+
+def _check_spread(kind: SqlType, *, is_known: bool = True) -> None:
+    """Refuses to spread a scalar."""
+    is_tensor = isinstance(kind, Array) and tensor_type(kind) is not None
+    if is_known and not (is_tensor or isinstance(kind, Struct)):
+        scalar = tensor_type(kind)
+        shown = display(kind) if scalar is None else f"one {scalar}"
+        raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is {shown}")
+
+
+def _is_cheap_to_pass(select: exp.Select) -> bool:
+    """Whether the engine had better pass on arguments than results: not where it sorts them all."""
+    return select.args.get("order") is None or select.args.get("limit") is not None
+
+
+def _is_free(select: exp.Select, name: str) -> bool:
+    """Whether no other part of a select hangs on the value of its item ``name``: grouping, ordering, other items."""
+    group = select.args.get("group")
+    order = select.args.get("order")
+    if select.args.get("distinct") or (group is not None and (group.args.get("all") or not group.expressions)):
+        return False
+    keys = [*(group.expressions if group is not None else []), *(o.this for o in (order.expressions if order else []))]
+    if any(isinstance(key, exp.Literal) or key.name.upper() == "ALL" for key in keys):
+        return False
+    return all(column.name.lower() != name.lower() for column in select.find_all(exp.Column))
+
+
+def _aliased(sql: str, name: str) -> exp.Expr:
+    return exp.alias_(exp.Var(this=sql), name, quoted=True)
+

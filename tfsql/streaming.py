@@ -1,0 +1,153 @@
+"""Computes the calls of an outermost select on the batches that the engine streams."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from tfsql import flatten
+from tfsql.arrow_types import sql_type_of
+from tfsql.backends.base import Columns
+from tfsql.bind.records import OutputColumn, Stream, is_argument
+from tfsql.errors import TypeMismatchError
+from tfsql.types import DTYPE_OF_SQL, Array, SqlType, Struct, display
+from tfsql.vectorised import Untyped
+
+# What the arguments of one batch take, about: enough to spread the cost of a call, little enough to stay in the cache.
+BATCH_BYTES = 12 * 2**20
+# The engine's own vectors are of this length.
+VECTOR_ROWS = 2048
+MAX_BATCH_ROWS = 60 * VECTOR_ROWS
+# What is assumed of values whose size is not known before running.
+_OPEN_AXIS, _SCALAR_BYTES = 64, 8
+
+
+def batch_rows(columns: Columns) -> int:
+    """How many rows of these columns make a batch: whole vectors of the engine."""
+    row_bytes = sum(_bytes_of(kind) for _, kind in columns)
+    vectors = BATCH_BYTES // (max(row_bytes, 1) * VECTOR_ROWS)
+    return min(max(vectors, 1) * VECTOR_ROWS, MAX_BATCH_ROWS)
+
+
+def _bytes_of(kind: SqlType) -> int:
+    if isinstance(kind, Array):
+        return (kind.size or _OPEN_AXIS) * _bytes_of(kind.item)
+    if isinstance(kind, Struct):
+        return sum(_bytes_of(field) for _, field in kind.fields)
+    dtype = DTYPE_OF_SQL.get(str(kind), "string")
+    return _SCALAR_BYTES if dtype == "string" else pa.type_for_alias(dtype).bit_width // 8
+
+
+class StreamedColumns:
+    """The columns of a result, collected batch by batch; several may have one name."""
+
+    def __init__(self, stream: Stream, schema: pa.Schema):
+        self._schema = schema
+        self._outputs = [stream.outputs.get(name) for name in schema.names]
+        self._parts: dict[int, list[Any]] = {
+            index: [] for index, name in enumerate(schema.names) if self._outputs[index] or not is_argument(name)
+        }
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Takes a batch, and makes the calls on it.
+
+        Raises:
+          RowError: a row fails.
+        """
+        by_name = dict(zip(self._schema.names, batch.columns, strict=True))
+        for index, parts in self._parts.items():
+            output = self._outputs[index]
+            parts.append(batch.column(index) if output is None else _computed(output, by_name))
+
+    def table(self) -> pa.Table:
+        """The columns of all batches."""
+        names: list[str] = []
+        columns: list[pa.Array | pa.ChunkedArray] = []
+        for index, parts in self._parts.items():
+            output, plain = self._outputs[index], self._schema.field(index)
+            made = [(plain.name, pa.chunked_array(parts, plain.type))] if output is None else _columns(output, parts)
+            names += [title for title, _ in made]
+            columns += [column for _, column in made]
+        return pa.Table.from_arrays(columns, names=names)
+
+
+def _computed(output: OutputColumn, columns: dict[str, pa.Array]) -> Any:
+    inputs = [columns[name] for name in output.inputs]
+    return inputs[0] if output.use is None else output.use.kernel(*inputs)
+
+
+def _columns(output: OutputColumn, parts: Sequence[Any]) -> list[tuple[str, Any]]:
+    """The columns that an output becomes."""
+    function = None if output.use is None else output.use.kernel
+    joined = function.joined(parts) if isinstance(function, Untyped) else pa.chunked_array(parts)
+    return _spread(joined) if output.is_spread else [(output.title, joined)]
+
+
+def _spread(column: pa.Array | pa.ChunkedArray) -> list[tuple[str, pa.Array]]:
+    """The fields of a row, or the elements of a tensor by index path.
+
+    Raises:
+      TypeMismatchError: it is a scalar.
+    """
+    array = flatten.one_chunk(column) if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_struct(array.type):
+        return list(zip((field.name for field in array.type), array.flatten(), strict=True))
+    parts = [(path[1:], values) for path, values in flatten.flatten_column(array)]
+    if [path for path, _ in parts] == [""]:
+        kind = display(sql_type_of(array.type))
+        raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is {kind}")
+    return parts
+
+
+def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """The result of a select from the batches of its stream, the next one read while one is computed."""
+    columns = StreamedColumns(stream, schema)
+    is_empty = True
+    for batch in read_ahead(batches):
+        is_empty = False
+        columns.add(batch)
+    if is_empty:  # the calls tell the types of their columns
+        columns.add(pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema))
+    return columns.table()
+
+
+_END = object()
+
+
+def read_ahead(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, each fetched in another thread while the one before is in use."""
+    fetched: queue.Queue[Any] = queue.Queue(1)
+    is_given_up = threading.Event()
+
+    def put(item: Any) -> None:
+        while not is_given_up.is_set():
+            try:
+                fetched.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def fetch() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if is_given_up.is_set():
+                    return
+            put(_END)
+        except BaseException as error:
+            put(error)
+
+    reader = threading.Thread(target=fetch, name="tfsql-reader", daemon=True)
+    reader.start()
+    try:
+        while (item := fetched.get()) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        is_given_up.set()
+        reader.join()
