@@ -207,12 +207,22 @@ class TableResult:
 
 def _python_values(column: pa.ChunkedArray) -> list[Any]:
     """The values of a column as DuckDB gives them: tuples for ARRAYs, lists for LISTs."""
-    is_array = pa.types.is_fixed_size_list(column.type)
-    return [_as_tuples(value) for value in column.to_pylist()] if is_array else column.to_pylist()
+    values = column.to_pylist()
+    return [_as_tuples(value, column.type) for value in values] if _has_array(column.type) else values
 
 
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
+def _has_array(kind: pa.DataType) -> bool:
+    fields = [kind.field(i).type for i in range(kind.num_fields)]
+    return pa.types.is_fixed_size_list(kind) or any(map(_has_array, fields))
+
+
+def _as_tuples(value: Any, kind: pa.DataType) -> Any:
+    if value is None or not _has_array(kind):
+        return value
+    if pa.types.is_struct(kind):
+        return {field.name: _as_tuples(value[field.name], field.type) for field in kind}
+    items = [_as_tuples(item, kind.value_type) for item in value]
+    return tuple(items) if pa.types.is_fixed_size_list(kind) else items
 
 
 def relation_of(table: pa.Table, explain: Callable[[bool], str]) -> Relation:

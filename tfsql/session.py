@@ -63,7 +63,7 @@ class Connection:
         theirs = {name: value for name, value in (config or {}).items() if name not in ours}
         self.settings = settings.Settings(ours)
         self.backend: Backend = DuckDBBackend(str(path), read_only=read_only, config=theirs)
-        self.kernels = KernelCache(self.backend)
+        self.kernels = KernelCache(self.backend, self.settings)
         self._trust = trust
         self._python_functions: dict[str, PythonFunction] = {}
         self._graphs: dict[str, GraphOperator] = {}

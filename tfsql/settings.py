@@ -41,6 +41,13 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+def _switch(value: Any) -> bool:
+    word = str(value).lower()
+    if word not in ("on", "off", "true", "false", "1", "0"):
+        raise ValueError("no switch")
+    return word in ("on", "true", "1")
+
+
 def _bytes(value: Any) -> int:
     match = _SIZE.fullmatch(str(value))
     unit = match.group(2).upper() if match else None
@@ -58,6 +65,7 @@ _SIZE_TEXT = "a size such as '256MB' or '1GiB'"
 SETTINGS = {
     setting.name: setting
     for setting in (
+        Setting("tfsql_lowering", True, _switch, "on or off", "Whether calls are replaced by cheaper equal ones."),
         Setting("tfsql_javascript_timeout_s", 10.0, _seconds, _SECONDS, "How long one call of JavaScript may take."),
         Setting("tfsql_javascript_memory_limit", 256 * 10**6, _bytes, _SIZE_TEXT, "What memory JavaScript may take."),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tfsql.backends.base import Backend
 from tfsql.errors import UnsupportedError
+from tfsql.settings import Settings
 from tfsql.tree import Node, Output, Value, constants_in_order, value_nodes
 from tfsql.types import Scalar, SqlType, sql_type
 from tfsql.vectorised import Vectorised
@@ -23,8 +24,9 @@ MAX_KERNELS = 512
 class KernelCache:
     """The kernels of one backend connection, by program and argument values; the least used are dropped."""
 
-    def __init__(self, backend: Backend):
+    def __init__(self, backend: Backend, settings: Settings):
         self._backend = backend
+        self._settings = settings
         self._kernels: OrderedDict[str, Kernel] = OrderedDict()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -78,12 +80,13 @@ class KernelCache:
         _check_ranks(value)
         program = Program.of(value)
         arguments = [constant.value for constant in constants_in_order(value) if constant.is_argument]
-        key = f"{program.key}\n{[hash(array.tobytes()) for array in arguments]}"
+        is_lowered = self._settings["tfsql_lowering"]
+        key = f"{program.key}\n{[hash(array.tobytes()) for array in arguments]}\nlowering {is_lowered}"
         with self._lock:
             if key in self._kernels and not program.is_stateful:
                 self._kernels.move_to_end(key)
                 return self._kernels[key]
-            kernel = Kernel(program, self.next_name(), arguments)
+            kernel = Kernel(program, self.next_name(), arguments, is_lowered=is_lowered)
             self._register(kernel, [sql_type(leaf.type) for leaf in program.leaves])
             stored = key if not program.is_stateful else kernel.name
             self._kernels[stored] = kernel

@@ -35,15 +35,19 @@ class Kernel(RowWise):
       program: what to compute.
       name: how EXPLAIN and errors call it.
       argument_values: the values of ``program.arguments``.
+      is_lowered: whether calls may be replaced by cheaper equal ones.
     """
 
     calls_of: ClassVar[str] = "TensorFlow calls"
     failures: ClassVar[tuple[type[Exception], ...]] = (tf.errors.OpError, ValueError)
 
-    def __init__(self, program: Program, name: str, argument_values: SequenceOf[np.ndarray] = ()):
+    def __init__(
+        self, program: Program, name: str, argument_values: SequenceOf[np.ndarray] = (), *, is_lowered: bool = True
+    ):
         inputs, outputs = [leaf.type for leaf in program.leaves], [node.type for node in program.results]
         super().__init__(name, program.result_type(), inputs, outputs)
         self.program = program
+        self._is_lowered = is_lowered
         self._arguments = [
             tf.constant(value, constant.type.dtype)
             for value, constant in zip(argument_values, program.arguments, strict=True)
@@ -107,7 +111,7 @@ class Kernel(RowWise):
         key = tuple(column.shape or () for column in rows)
         if key not in self._functions:
             try:
-                self._functions[key] = batched(self.program, list(key))
+                self._functions[key] = batched(self.program, list(key), is_lowered=self._is_lowered)
             except NeedsLoopError:
                 self._functions[key] = None
             if len(self._functions) > MAX_SPECIALISATIONS:

@@ -29,7 +29,7 @@ def kernel_lines(program: Program, rules: Mapping[Call, str]) -> list[str]:
     lines = []
     for call, text in zip(program.calls, program.lines(), strict=True):
         lines.append(f"{text} -> {_outputs(call)}")
-        lines.append(f"    {_RULES[rules[call]]}{_cast(call)}")
+        lines.append(f"    {_RULES.get(rules[call], rules[call])}{_cast(call)}")
     widened = {node.type.dtype for node in program.results if node.type.dtype in WIDENED}
     return lines + [f"{dtype} comes back as {WIDENED[dtype]}, which holds it exactly" for dtype in sorted(widened)]
 

@@ -17,10 +17,12 @@ import tensorflow as tf
 from tensorflow.python.ops.parallel_for import pfor
 
 from tfsql.kernel.graph import Environment, Program, Shape, static_shapes, storable
+from tfsql.kernel.lower import lowering_of
 from tfsql.tree import Call, Leaf, Node, Output
 from tfsql.types import WIDENED
 
 CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
+LOWERED = "lowered to "
 
 # Operators whose converter gives wrong results (TensorFlow 2.21); they are mapped.
 WRONG_CONVERTERS = frozenset({"MaxPoolGradGradV2", "PadV2", "StringFormat"})
@@ -61,7 +63,7 @@ class NeedsLoopError(Exception):
     """The program's results have shapes that depend on the values of each row, so rows cannot be stacked."""
 
 
-def batched(program: Program, leaf_shapes: list[Shape]) -> Lifted:
+def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = True) -> Lifted:
     """``program`` over rows of one shape.
 
     The function takes each leaf as ``[rows, *shape]`` and then the arguments; it returns for each result a tensor
@@ -78,7 +80,7 @@ def batched(program: Program, leaf_shapes: list[Shape]) -> Lifted:
 
     def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
         known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
-        lifting = _Lifting(program, Environment(known), shape_of, rules)
+        lifting = _Lifting(program, Environment(known), shape_of, rules, is_lowered=is_lowered)
         return [storable(tensor) for tensor in lifting.run()]
 
     signature = [
@@ -120,8 +122,11 @@ class _Lifting:
         environment: Environment,
         shape_of: Callable[[Node], Shape | None],
         rules: dict[Call, str],
+        *,
+        is_lowered: bool,
     ):
         self._program = program
+        self._is_lowered = is_lowered
         self._environment = environment
         self._shape_of = shape_of
         self._rules = rules
@@ -133,6 +138,9 @@ class _Lifting:
                 self._rules[call] = CONSTANT
                 self._environment.evaluate(call)
                 continue
+            if self._lower(call, segment):
+                segment = []
+                continue
             rule = CONVERTED if call.op in _convertible() else MAPPED
             if segment and self._rules[segment[-1]] != rule:
                 self._flush(segment)
@@ -141,6 +149,18 @@ class _Lifting:
             segment.append(call)
         self._flush(segment)
         return [self._environment.tensor(node) for node in self._program.results]
+
+    def _lower(self, call: Call, segment: list[Call]) -> bool:
+        """Computes a call by its lowering, if it has one, behind the calls of ``segment``; whether it has."""
+        found = lowering_of(call, self._shape_of, self._program.is_varying) if self._is_lowered else None
+        if found is None:
+            return False
+        lowering, site = found
+        self._flush(segment)
+        made = lowering.make(site, [self._environment.tensor(node) for node in call.nodes()])
+        self._environment.put(_outputs(call)[0], made)
+        self._rules[call] = f"{LOWERED}{lowering.name}"
+        return True
 
     def _flush(self, segment: list[Call]) -> None:
         if not segment:

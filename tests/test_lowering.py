@@ -1,0 +1,162 @@
+"""Lowerings give what the operator gives; the two ways to run a select give the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tfsql
+from tfsql.kernel.lower import LOWERINGS
+
+BANDS = LOWERINGS[0]
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[tfsql.Connection]:
+    with tfsql.connect() as connection:
+        yield connection
+
+
+def convolution(draw: st.DrawFn) -> dict[str, Any]:
+    """Shapes and attributes of a convolution of pictures of one channel."""
+    stride, dilation = draw(st.sampled_from([(1, 1), (2, 1), (3, 1), (1, 2)]))
+    attributes: dict[str, Any] = {"strides": [1, stride, stride, 1], "dilations": [1, dilation, dilation, 1]}
+    attributes["padding"] = draw(st.sampled_from(["SAME", "VALID", "EXPLICIT"]))
+    if attributes["padding"] == "EXPLICIT":
+        attributes["explicit_paddings"] = [0, 0, *draw(st.lists(st.integers(0, 3), min_size=4, max_size=4)), 0, 0]
+    return {
+        "op": draw(st.sampled_from(sorted(BANDS.operators))),
+        "batch": draw(st.integers(1, 2)),
+        "height": draw(st.integers(9, 20)),
+        "width": draw(st.integers(9, 40)),
+        "kernel": draw(st.tuples(st.integers(1, 4), st.integers(2, 4))),
+        "filters": draw(st.integers(1, 3)),
+        "dtype": draw(st.sampled_from(["float32", "float64"])),
+        "attributes": attributes,
+    }
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(case=st.composite(convolution)(), seed=st.integers(0, 2**32 - 1))
+def test_bands_equal_the_convolution(con: tfsql.Connection, case: dict[str, Any], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    shape = (5, case["batch"], case["height"], case["width"], 1)
+    rows = np.round(generator.normal(size=shape) * 100, 2).astype(case["dtype"])
+    kernel = np.round(generator.normal(size=(*case["kernel"], 1, case["filters"])), 3).astype(case["dtype"])
+    written = ", ".join(f"{name}: {value!r}" for name, value in case["attributes"].items())
+    relation = con.sql(f"SELECT tf_{case['op']}(column0, ?, {{{written}}}) AS y FROM rows", [kernel])
+    assert BANDS.name in relation.explain()
+    wanted = [getattr(tf.raw_ops, case["op"])(input=row, filter=kernel, **case["attributes"]).numpy() for row in rows]
+    scale = np.abs(kernel).sum() * np.abs(rows).max()
+    np.testing.assert_allclose(relation.numpy()["y"], np.stack(wanted), rtol=0, atol=BANDS.tolerance * scale)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel"),
+    [
+        ((1, 28, 200, 1), (3, 3, 1, 1)),
+        ((1, 28, 28, 3), (3, 3, 3, 1)),
+        ((1, 28, 28, 1), (3, 3, 1, 16)),
+        ((1, 28, 28, 1), (3, 1, 1, 1)),
+    ],
+)
+def test_what_does_not_pay_is_left_alone(
+    con: tfsql.Connection, shape: tuple[int, ...], kernel: tuple[int, ...]
+) -> None:
+    rows = np.ones((3, *shape), np.float32)
+    relation = con.sql("SELECT tf_Conv2D(column0, ?, {padding: 'SAME', strides: [1, 1, 1, 1]}) AS y FROM rows", [
+        np.ones(kernel, np.float32)
+    ])  # fmt: skip
+    assert "lowered" not in relation.explain()
+    assert relation.numpy()["y"].shape == (3, *shape[:3], kernel[3])
+    assert len(rows) == 3
+
+
+def test_it_can_be_turned_off(con: tfsql.Connection) -> None:
+    rows = np.random.default_rng(0).random((9, 1, 12, 12, 1), np.float32)
+    query = "SELECT tf_Conv2D(column0, [[[[1.0]], [[2.0]]]], {padding: 'SAME', strides: [1, 1, 1, 1]}) AS y FROM rows"
+    lowered = con.sql(query)
+    assert "lowered" in lowered.explain()
+    with_it = lowered.numpy()["y"]
+    con.sql("SET tfsql_lowering = off")
+    try:
+        plain = con.sql(query)
+        assert "lowered" not in plain.explain()
+        np.testing.assert_allclose(plain.numpy()["y"], with_it, rtol=1e-6)
+    finally:
+        con.sql("RESET tfsql_lowering")
+    assert len(rows) == 9
+
+
+# -- the stream and the engine's calls ---------------------------------------------------------------------------------
+
+QUERIES = (
+    "SELECT i, tf_Square(x) AS y FROM t",
+    "SELECT tf_Square(x) AS y, i, tf_Sum(x, 0) AS s, x FROM t WHERE i % 3 <> 0",
+    "SELECT tf_Square(x) AS x, tf_Square(x) AS x, 1 AS x FROM t",
+    "SELECT * EXCLUDE (r), tf_Add(x, i::FLOAT) AS y FROM t ORDER BY i DESC LIMIT 17 OFFSET 3",
+    "SELECT tf_TopKV2(x, 2) AS best, r, tf_Reverse(r, [0]) AS back FROM t",
+    "SELECT tf_Cos(0.5) AS c, tf_Square(n) AS n FROM t",
+    "SELECT i % 7 AS g, tf_Mean(list(x), 0) AS m, count(*) AS c FROM t GROUP BY g ORDER BY g LIMIT 100",
+    "SELECT s, tf_StringLength(s) AS l, tf_Square(x) AS y FROM t WHERE i < 0",
+    "WITH a AS (FROM t WHERE i < 50) SELECT tf_Square(a.x) AS y FROM a JOIN t USING (i) ORDER BY i LIMIT 60",
+    "SELECT twice(x) AS y, tf_Square(twice(i)) AS z FROM t",
+)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("rows", [0, 1, 5000])
+def test_the_stream_gives_what_the_engine_gives(query: str, rows: int) -> None:
+    with tfsql.connect() as con:
+        con.create_function("twice", lambda x: 2 * x)
+        con.sql(
+            "CREATE TABLE t AS SELECT i, [i, 2 * i, -i]::FLOAT[3] AS x, CASE WHEN i % 4 <> 0 THEN i::FLOAT END AS n, "
+            f"range(i % 5 + 1)::FLOAT[] AS r, 'row ' || i AS s FROM range({rows}) q(i)"
+        )
+        relation = con.sql(query)
+        streamed = relation.arrow()
+        assert streamed.column_names == relation.columns
+        assert relation_rows(streamed) == con.sql(query).fetchall()
+
+
+def relation_rows(table: Any) -> list[tuple[Any, ...]]:
+    """The rows of a table as DuckDB gives them: ARRAYs as tuples."""
+    from tfsql.result import TableResult
+    from tfsql.variables import nested
+
+    return TableResult(nested(table)).fetchall()
+
+
+@pytest.mark.parametrize("row", [0, 2047, 2048, 4999])
+def test_both_name_the_row_that_fails(row: int) -> None:
+    def failing(i: np.ndarray) -> np.ndarray:
+        if (i == row).any():
+            raise ValueError("no")
+        return i
+
+    with tfsql.connect() as con:
+        con.create_function("failing", failing, returns="BIGINT")
+        con.sql("CREATE TABLE t AS SELECT i FROM range(5000) q(i)")
+        messages = []
+        for run in ("arrow", "fetchall"):
+            with pytest.raises(tfsql.ExecutionError) as caught:
+                getattr(con.sql("SELECT failing(i) AS y FROM t"), run)()
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+        assert f"failing failed: ValueError: no (row {row}) (line 1, column 8)" in messages[0]
+
+
+def test_another_statement_may_run_while_a_stream_is_read() -> None:
+    with tfsql.connect() as con:
+        con.sql("CREATE TABLE t AS SELECT i FROM range(100000) q(i)")
+        batches = con.backend.stream("SELECT i FROM t", {}, 2048)
+        first = next(iter(batches))
+        assert con.sql("SELECT count(*) FROM t").fetchone() == (100_000,)
+        rest = sum(batch.num_rows for batch in batches)
+        assert first.num_rows + rest == 100_000
