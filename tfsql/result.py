@@ -232,16 +232,22 @@ def relation_of(table: pa.Table, explain: Callable[[bool], str]) -> Relation:
 
 
 def _fixed_shape_column(column: pa.ChunkedArray, tensor: TensorType) -> pa.ChunkedArray:
-    flat = flatten.one_chunk(column)
+    """A column of nested fixed-size lists as one of ``arrow.fixed_shape_tensor``, chunk by chunk, without a copy."""
     shape = [axis or 0 for axis in tensor.shape or ()]
-    level, size = flat, 1
-    mask = None if not flat.null_count else flat.is_null()
-    for axis in shape:
+    item = column.type
+    for _ in shape:
+        item = item.value_type
+    kind = pa.fixed_shape_tensor(item, shape)
+    return pa.chunked_array([_fixed_shape_chunk(chunk, kind) for chunk in column.chunks], kind)
+
+
+def _fixed_shape_chunk(chunk: pa.Array, kind: pa.FixedShapeTensorType) -> pa.Array:
+    level, size = chunk, 1
+    for axis in kind.shape:
         start, count = level.offset * axis, len(level) * axis
         level, size = level.values.slice(start, count), size * axis
-    kind = pa.fixed_shape_tensor(level.type, shape)
-    storage = pa.FixedSizeListArray.from_arrays(level, size, mask=mask)
-    return pa.chunked_array([pa.ExtensionArray.from_storage(kind, storage)])
+    mask = chunk.is_null() if chunk.null_count else None
+    return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(level, size, mask=mask))
 
 
 def _array(column: pa.ChunkedArray, tensor: TensorType | None) -> np.ndarray:

@@ -141,8 +141,13 @@ class Kernel(RowWise):
 
 
 def _rows_of_batch(tensor: tf.Tensor, count: int, is_varying: bool) -> Rows:
-    array = np.asarray(tensor)
+    array = _array_of(tensor)
     return Rows.stacked(array if is_varying else np.broadcast_to(array, (count, *array.shape)))
+
+
+def _array_of(tensor: tf.Tensor) -> np.ndarray:
+    """The elements of a tensor, in its own memory where NumPy has its dtype: ``numpy()`` would copy them."""
+    return np.asarray(tensor.numpy() if tensor.dtype == tf.string else memoryview(tensor))
 
 
 def _rows_of_loop(elements: np.ndarray, shapes: np.ndarray, tensor: TensorType) -> Rows:
