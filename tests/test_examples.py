@@ -1,0 +1,26 @@
+"""The examples run as their first lines say, in an empty folder, and end well."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str, folder: Path, *arguments: str) -> str:
+    """What an example prints."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"), [("demo.py", "the greatest difference is"), ("digits.py", "that were held out are recognised")]
+)
+def test_runs_and_says_what_it_found(name: str, printed: str, tmp_path: Path) -> None:
+    assert printed in run(name, tmp_path)
