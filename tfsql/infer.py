@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfsql.errors import BindError, ResourceError, ShapeError, TypeMismatchError, did_you_mean
 from tfsql.registry import NO_DEFAULT, Argument, OperatorSpec, returns_bytes
 from tfsql.registry.attributes import attribute_value, for_tensorflow
+from tfsql.registry.shapes import with_known_shapes
 from tfsql.tree import Call, Constant, Leaf, Node, Output
 from tfsql.types import SQL_OF_DTYPE, WIDENED, TensorType, promote, sql_type
 
@@ -262,7 +263,8 @@ def apply_operator(spec: OperatorSpec, inputs: Sequence[Any], attributes: dict[s
         made = [made]
     elif not spec.outputs:
         made = []
-    return [list(value) if isinstance(value, list | tuple) else value for value in made]
+    outputs = [list(value) if isinstance(value, list | tuple) else value for value in made]
+    return outputs if tf.executing_eagerly() else with_known_shapes(spec, inputs, attributes, outputs)
 
 
 def convert_constant(constant: Constant, dtype: str) -> Constant:
@@ -273,6 +275,8 @@ def convert_constant(constant: Constant, dtype: str) -> Constant:
     """
     value = constant.value
     target = tf.as_dtype(_QUANTISED_STORAGE.get(dtype, dtype))
+    if not value.size:
+        value = np.empty(value.shape, target.as_numpy_dtype)
     if (value.dtype.kind in "OSU") != (dtype == "string"):
         raise TypeMismatchError(f"{_show_value(value)} is {constant.type}, not {dtype}")
     with np.errstate(all="ignore"):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from tfsql.errors import BindError, did_you_mean
+from tfsql.errors import BindError, TypeMismatchError, did_you_mean
 from tfsql.tree import Call, Output, Record, Sequence, Value
 from tfsql.types import TensorType
 
 
 def result_of(call: Call) -> Value:
-    """The value of a call: its only output, or a record of its outputs."""
-    fields = tuple((name, _output(call, index)) for index, (name, _) in enumerate(call.outputs))
-    return fields[0][1] if len(fields) == 1 else Record(fields)
+    """The value of a call: its only output, or a record of its outputs without the lists that have no tensors.
+
+    Raises:
+      TypeMismatchError: no output is left.
+    """
+    fields = tuple((name, _output(call, index)) for index, (name, kind) in enumerate(call.outputs) if kind != ())
+    if not fields:
+        raise TypeMismatchError(f"tf_{call.op} returns no tensor here, so it cannot be a column")
+    return fields[0][1] if len(call.outputs) == 1 else Record(fields)
 
 
 def _output(call: Call, index: int) -> Value:

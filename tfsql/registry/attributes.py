@@ -166,7 +166,13 @@ def _show(value: Any) -> str:
 
 
 def for_tensorflow(attribute: Attribute, value: Any, dtype: str | None = None) -> Any:
-    """A plain attribute value as ``tf.raw_ops`` takes it. ``dtype`` is the dtype of a tensor attribute."""
+    """A plain attribute value as ``tf.raw_ops`` takes it.
+
+    Args:
+      dtype: the dtype of a tensor attribute; that of its default if it is not given.
+    """
+    if dtype is None and isinstance(attribute.default, np.ndarray):
+        dtype = str(attribute.default.dtype)
     if attribute.is_list:
         return [_for_tensorflow(attribute.item_kind, item, dtype) for item in value]
     return _for_tensorflow(attribute.kind, value, dtype)
