@@ -155,6 +155,11 @@ def flatten_column(column: pa.Array) -> list[tuple[str, pa.Array]]:
             for i in range(column.type.num_fields)
             for path, values in flatten_column(pc.struct_field(column, i))
         ]
+    stacked = _stacked_numbers(column)
+    if stacked is not None:
+        numbers, shape = stacked
+        paths = ("." + ".".join(map(str, index)) for index in np.ndindex(*shape))
+        return list(zip(paths, map(pa.array, numbers), strict=True))
     if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return [
             (f".{i}{path}", values)
@@ -162,6 +167,20 @@ def flatten_column(column: pa.Array) -> list[tuple[str, pa.Array]]:
             for path, values in flatten_column(_element(column, i))
         ]
     return [("", column)]
+
+
+def _stacked_numbers(column: pa.Array) -> tuple[np.ndarray, list[int]] | None:
+    """Nested fixed-size lists of numbers without NULLs as ``[elements, rows]``, and their shape: the common case."""
+    shape: list[int] = []
+    level = column
+    while pa.types.is_fixed_size_list(level.type) and not level.null_count:
+        size = level.type.list_size
+        shape.append(size)
+        level = level.values.slice(level.offset * size, len(level) * size)
+    is_number = pa.types.is_integer(level.type) or pa.types.is_floating(level.type)
+    if not shape or level.null_count or not is_number or 0 in (len(column), *shape):
+        return None
+    return np.ascontiguousarray(level.to_numpy().reshape(len(column), -1).T), shape
 
 
 def _longest(column: pa.Array) -> int:
