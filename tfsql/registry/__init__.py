@@ -7,7 +7,15 @@ from tfsql.registry.startup import start_tensorflow
 start_tensorflow()
 
 from tfsql.registry.opdef import NO_DEFAULT, Argument, Attribute, OperatorSpec, operator_spec, wrapped_names  # noqa: E402
-from tfsql.registry.policy import EXPOSED, REFUSED, TRUSTED, Verdict, returns_bytes, verdict  # noqa: E402
+from tfsql.registry.policy import (  # noqa: E402
+    EXPOSED,
+    REFUSED,
+    TRUSTED,
+    Verdict,
+    returns_bytes,
+    verdict,
+    written_inputs,
+)
 
 __all__ = [
     "EXPOSED",
@@ -22,4 +30,5 @@ __all__ = [
     "returns_bytes",
     "verdict",
     "wrapped_names",
+    "written_inputs",
 ]

@@ -1,0 +1,256 @@
+"""Typed calls, built in a graph that holds no data.
+
+An ``Inference`` holds one TensorFlow graph in which each call is built once, symbolically; what the graph refuses is
+the error that the user reads before the first row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfsql.errors import BindError, TypeMismatchError, did_you_mean
+from tfsql.infer.checks import check_kernel, check_lists, check_size, fitting_tensor
+from tfsql.infer.dtypes import QUANTISED_STORAGE, choose_dtype, convert_constant, is_integer, is_safe, natural_dtype
+from tfsql.infer.messages import ListOrNode, attribute_name, cast_hint, describe_attribute, listed, shape_error
+from tfsql.registry import Argument, OperatorSpec, returns_bytes, written_inputs
+from tfsql.registry.attributes import attribute_value, for_tensorflow
+from tfsql.registry.shapes import with_known_shapes
+from tfsql.tree import Call, Constant, Leaf, Node, Output
+from tfsql.types import TensorType, sql_type
+
+
+class Inference:
+    """Builds typed calls. Equal calls on equal inputs are one call."""
+
+    def __init__(self) -> None:
+        self._graph = tf.Graph()
+        self._symbols: dict[Node, tf.Tensor] = {}
+        self._results: dict[Call, list[Any]] = {}
+        self._calls: dict[Any, Call] = {}
+        self._constants: dict[Any, Constant] = {}
+
+    def call(self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: dict[str, Any]) -> Call:
+        """The typed call of ``spec`` on ``inputs`` (OpDef order) with ``attributes`` (as the user wrote them).
+
+        Raises:
+          TypeMismatchError: a dtype does not fit, or an attribute has the wrong kind.
+          ShapeError: TensorFlow's shape function refuses the shapes.
+          BindError: an attribute is missing.
+        """
+        given = self._attribute_values(spec, attributes)
+        check_lists(spec, inputs, given)
+        cast_inputs = [self._interned(item) for item in self._cast_inputs(spec, inputs, given)]
+        explicit = tuple((name, value) for name, value in given.items() if not _is_inferred(spec, name))
+        key = (spec.name, tuple(cast_inputs), repr(explicit))
+        if key not in self._calls or spec.is_stateful:
+            self._calls[key] = self._build(spec, cast_inputs, explicit)
+        return self._calls[key]
+
+    def cast(self, node: Node, dtype: str) -> Node:
+        """``node`` with another dtype: constants are converted here, everything else by a Cast (or Bitcast) call."""
+        if node.type.dtype == dtype:
+            return node
+        if isinstance(node, Constant):
+            return convert_constant(node, dtype)
+        from tfsql.registry import operator_spec
+
+        source_storage = QUANTISED_STORAGE.get(node.type.dtype)
+        if source_storage:
+            node = self._single(operator_spec("Bitcast"), node, {"type": source_storage})
+            return self.cast(node, dtype)
+        storage = QUANTISED_STORAGE.get(dtype)
+        if storage:
+            return self._single(operator_spec("Bitcast"), self.cast(node, storage), {"type": dtype})
+        return self._single(operator_spec("Cast"), node, {"DstT": dtype})
+
+    def _single(self, spec: OperatorSpec | None, node: Node, attributes: dict[str, Any]) -> Output:
+        assert spec is not None
+        call = self.call(spec, [node], attributes)
+        output = call.outputs[0][1]
+        assert isinstance(output, TensorType)
+        return Output(call, 0, None, output)
+
+    def constant_value(self, node: Node) -> np.ndarray | None:
+        """The value of a node that does not depend on the rows, where TensorFlow can tell it from the graph."""
+        with self._graph.as_default():
+            value = tf.get_static_value(self._symbol(node))
+        return None if value is None else np.asarray(value)
+
+    def _interned(self, item: ListOrNode) -> ListOrNode:
+        """``item`` with equal constants made one, so that equal calls are found."""
+        if isinstance(item, tuple):
+            return tuple(self._interned_node(node) for node in item)
+        return self._interned_node(item)
+
+    def _interned_node(self, item: Node) -> Node:
+        if not isinstance(item, Constant) or item.is_argument:
+            return item
+        content = repr(item.value.tolist()) if item.value.dtype == object else item.value.tobytes()
+        return self._constants.setdefault((content, item.type, item.weak), item)
+
+    # -- attributes ------------------------------------------------------------------------------------------------
+
+    def _attribute_values(self, spec: OperatorSpec, written: dict[str, Any]) -> dict[str, Any]:
+        values = {}
+        for name, value in written.items():
+            attribute = spec.attribute(name)
+            if attribute is None:
+                known = [attr.name for attr in spec.attributes]
+                raise BindError(
+                    f'{spec.sql_name} has no attribute "{name}". {listed("Attributes are", known)}',
+                    hint=did_you_mean(name, known),
+                    argument=name,
+                )
+            try:
+                values[attribute.name] = attribute_value(attribute, value)
+            except TypeMismatchError as error:
+                message = f"{spec.sql_name}: {error.message}"
+                raise TypeMismatchError(message, hint=error.hint, argument=name) from error
+        missing = [attr.name for attr in spec.attributes if attr.is_required and attr.name not in values]
+        if missing:
+            raise BindError(
+                f'{spec.sql_name}: missing attribute "{missing[0]}". {describe_attribute(spec, missing[0])}'
+            )
+        return {name: fitting_tensor(spec, name, value, values) for name, value in values.items()}
+
+    # -- dtypes ----------------------------------------------------------------------------------------------------
+
+    def _cast_inputs(self, spec: OperatorSpec, inputs: Sequence[ListOrNode], given: dict[str, Any]) -> list[ListOrNode]:
+        """The inputs with the dtypes that the OpDef, the given type attributes and each other demand."""
+        chosen: dict[str, str] = {}
+        for argument in spec.inputs:
+            if argument.type_attr and argument.type_attr not in chosen:
+                nodes = [
+                    (arg.name, node)
+                    for arg, item in zip(spec.inputs, inputs, strict=True)
+                    if arg.type_attr == argument.type_attr
+                    for node in (item if isinstance(item, tuple) else (item,))
+                ]
+                name = attribute_name(spec, argument.type_attr)
+                chosen[argument.type_attr] = given.get(name) or choose_dtype(spec, argument.type_attr, nodes)
+        return [
+            self._cast_argument(spec, argument, item, chosen, given)
+            for argument, item in zip(spec.inputs, inputs, strict=True)
+        ]
+
+    def _cast_argument(
+        self, spec: OperatorSpec, argument: Argument, item: ListOrNode, chosen: dict[str, str], given: dict[str, Any]
+    ) -> ListOrNode:
+        if argument.type_list_attr:
+            assert isinstance(item, tuple)
+            dtypes = given.get(attribute_name(spec, argument.type_list_attr)) or [None] * len(item)
+            if len(dtypes) != len(item):
+                raise TypeMismatchError(
+                    f"{spec.sql_name}: {argument.name} has {len(item)} tensors but {argument.type_list_attr} names "
+                    f"{len(dtypes)} types"
+                )
+            return tuple(
+                self._to(spec, argument, node, dtype or natural_dtype(node), is_explicit=dtype is not None)
+                for node, dtype in zip(item, dtypes, strict=True)
+            )
+        attribute = argument.type_attr and attribute_name(spec, argument.type_attr)
+        dtype = chosen[argument.type_attr] if argument.type_attr else argument.dtype
+        assert dtype is not None
+        is_explicit = attribute in given or argument.type_attr is not None
+        if isinstance(item, tuple):
+            return tuple(self._to(spec, argument, node, dtype, is_explicit=is_explicit) for node in item)
+        return self._to(spec, argument, item, dtype, is_explicit=is_explicit)
+
+    def _to(self, spec: OperatorSpec, argument: Argument, node: Node, dtype: str, *, is_explicit: bool) -> Node:
+        """``node`` as ``dtype``; without an explicit type only where no value can be lost unseen."""
+        have = node.type.dtype
+        if have == dtype:
+            return node
+        if "string" in (have, dtype) or (not is_explicit and not is_safe(node, dtype)):
+            raise TypeMismatchError(
+                f"{spec.sql_name}: {argument.name} is {node.type}; it takes {dtype}",
+                hint=cast_hint(node, dtype),
+                argument=argument.name,
+            )
+        if not is_explicit and isinstance(node, Leaf) and is_integer(have) and is_integer(dtype):
+            # SQL's cast refuses a number that does not fit; TensorFlow's would wrap it around.
+            wanted = TensorType(dtype, node.type.shape)
+            return Leaf(f"({node.sql})::{sql_type(wanted)}", wanted, node.scope)
+        try:
+            return self.cast(node, dtype)
+        except TypeMismatchError as error:
+            message = f"{spec.sql_name}: {argument.name}: {error.message}"
+            raise TypeMismatchError(message, hint=error.hint, argument=argument.name) from error
+
+    # -- shapes ----------------------------------------------------------------------------------------------------
+
+    def _build(self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: tuple[tuple[str, Any], ...]) -> Call:
+        """The call, built in the graph, with its outputs' names and types."""
+        if not spec.outputs:
+            raise TypeMismatchError(f"{spec.sql_name} returns no value, so it cannot be a column")
+        with self._graph.as_default():
+            symbols = [self._symbols_of(item) for item in inputs]
+            try:
+                made = apply_operator(spec, symbols, dict(attributes))
+            except (ValueError, TypeError, tf.errors.OpError, OverflowError) as error:
+                raise shape_error(spec, inputs, error) from error
+        check_kernel(spec, made)
+        is_bytes = returns_bytes(spec.name) or any(node.type.is_bytes for node in _flat(inputs))
+        outputs = tuple(
+            (argument.name, _types_of(value, is_bytes=is_bytes))
+            for argument, value in zip(spec.outputs, made, strict=True)
+        )
+        check_size(spec, outputs)
+        call = Call(spec.name, tuple(inputs), attributes, outputs, spec.is_stateful)
+        self._results[call] = made
+        return call
+
+    def _symbols_of(self, item: ListOrNode) -> Any:
+        return [self._symbol(node) for node in item] if isinstance(item, tuple) else self._symbol(item)
+
+    def _symbol(self, node: Node) -> tf.Tensor:
+        if isinstance(node, Output):
+            result = self._results[node.call][node.index]
+            return result if node.item is None else result[node.item]
+        if node not in self._symbols:
+            if isinstance(node, Constant) and not node.is_argument:
+                self._symbols[node] = tf.constant(node.value, node.type.dtype)
+            else:
+                self._symbols[node] = tf.compat.v1.placeholder(node.type.dtype, node.type.shape)
+        return self._symbols[node]
+
+
+def apply_operator(spec: OperatorSpec, inputs: Sequence[Any], attributes: dict[str, Any]) -> list[Any]:
+    """Calls the operator in the current graph or eagerly; its outputs in OpDef order, lists as lists."""
+    arguments: dict[str, Any] = {arg.name: value for arg, value in zip(spec.inputs, inputs, strict=True)}
+    arguments |= {name: tf.raw_ops.DeepCopy(x=arguments[name]) for name in written_inputs(spec.name)}
+    for name, value in attributes.items():
+        attribute = spec.attribute(name)
+        assert attribute is not None
+        arguments[name] = for_tensorflow(attribute, value, attributes.get("dtype"))
+    made = getattr(tf.raw_ops, spec.name)(**arguments)
+    if len(spec.outputs) == 1:
+        made = [made]
+    elif not spec.outputs:
+        made = []
+    outputs = [list(value) if isinstance(value, list | tuple) else value for value in made]
+    return outputs if tf.executing_eagerly() else with_known_shapes(spec, inputs, attributes, outputs)
+
+
+def _is_inferred(spec: OperatorSpec, name: str) -> bool:
+    attribute = spec.attribute(name)
+    return attribute is not None and attribute.is_inferred
+
+
+def _flat(inputs: Sequence[ListOrNode]) -> list[Node]:
+    return [node for item in inputs for node in (item if isinstance(item, tuple) else (item,))]
+
+
+def _types_of(value: Any, *, is_bytes: bool) -> TensorType | tuple[TensorType, ...]:
+    if isinstance(value, list):
+        return tuple(_type_of(item, is_bytes=is_bytes) for item in value)
+    return _type_of(value, is_bytes=is_bytes)
+
+
+def _type_of(symbol: tf.Tensor, *, is_bytes: bool) -> TensorType:
+    shape = None if symbol.shape.rank is None else tuple(symbol.shape.as_list())
+    return TensorType(str(symbol.dtype.name), shape, is_bytes=is_bytes and symbol.dtype == tf.string)
