@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,22 +93,12 @@ def table_of(case: Case, rows: list[Row | None], present: Row) -> pa.Table:
 
 
 def column_of(cells: list[np.ndarray | None], draw: Draw) -> pa.Array:
-    """Tensors of one shape as an Arrow column; strings that are no text make it bytes."""
+    """Tensors of one shape as an Arrow column."""
     values = [None if cell is None else cell.tolist() for cell in cells]
-    is_bytes = draw.is_bytes or (draw.dtype == "string" and not all(map(_is_text, values)))
-    kind = arrow_type(sql_type(TensorType(draw.storage, draw.shape, is_bytes)))
+    kind = arrow_type(sql_type(TensorType(draw.storage, draw.shape, draw.is_bytes)))
     if draw.dtype.startswith("complex"):
         values = [_structs(value) for value in values]
     return pa.array(values, kind)
-
-
-def _is_text(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_text, value))
-    try:
-        return value is None or value.decode() is not None
-    except UnicodeDecodeError:
-        return False
 
 
 def _structs(cell: Any) -> Any:
@@ -119,29 +110,69 @@ def _structs(cell: Any) -> Any:
 # -- TensorFlow, directly ----------------------------------------------------------------------------------------------
 
 
-def expected(case: Case, row: Row) -> Any:
-    """What ``tf.raw_ops`` gives for one row: nested lists, arrays, and dictionaries of outputs."""
+def caller(case: Case) -> Callable[[Row], Any]:
+    """A function that gives what ``tf.raw_ops`` gives for a row: nested lists, arrays, dictionaries of outputs."""
     spec = operator_spec(case.operator)
     assert spec is not None
-    attributes = [attr for attr in spec.attributes if attr.name in case.attributes and not attr.is_inferred]
+    given = [attr for attr in spec.attributes if attr.name in case.attributes and not attr.is_inferred]
+    dtype = case.attributes.get("dtype")
+    attributes = {attr.name: _attribute(attr, case.attributes[attr.name], dtype) for attr in given}
 
-    def call() -> Any:
-        arguments: dict[str, Any] = {}
-        for name, given in case.inputs.items():
-            if isinstance(given, list):
-                arguments[name] = [_tensor(item, row.get(f"{name}_{index}")) for index, item in enumerate(given)]
-            else:
-                arguments[name] = _tensor(given, row.get(name))
-        dtype = case.attributes.get("dtype")
-        arguments |= {attr.name: _attribute(attr, case.attributes[attr.name], dtype) for attr in attributes}
-        made = getattr(tf.raw_ops, case.operator)(**arguments)
+    def call(tensors: dict[str, tf.Tensor]) -> Any:
+        arguments = {name: _argument(name, item, tensors) for name, item in case.inputs.items()}
+        made = getattr(tf.raw_ops, case.operator)(**arguments, **attributes)
         made = made._asdict() if hasattr(made, "_asdict") else made
         return tf.nest.map_structure(storable, made)
 
     # Eager TensorFlow 2.21 takes no attribute that is a tensor.
-    needs_graph = case.in_graph or any(attr.kind == "tensor" for attr in attributes)
-    made = tf.function(call, autograph=False)() if needs_graph else call()
-    return {name: _plain(value) for name, value in made.items()} if isinstance(made, dict) else _plain(made)
+    needs_graph = case.in_graph or any(attr.kind == "tensor" for attr in given)
+    return lambda row: _result((_in_graph(call, case, row) if needs_graph else call)(_tensors(case, row)))
+
+
+def _in_graph(call: Callable[..., Any], case: Case, row: Row) -> Callable[..., Any]:
+    """The call as a function of the columns; the other inputs are constants of its graph."""
+    key = (case.id, str({name: row[name] for name in row if name not in case.columns()}))
+    if key not in _GRAPHS:
+        _GRAPHS.clear()
+        constants = {name: row[name] for name in row if name not in case.columns()}
+        _GRAPHS[key] = tf.function(lambda tensors: call(tensors | _tensors(case, constants)), autograph=False)
+    return lambda tensors: _GRAPHS[key]({name: tensors[name] for name in case.columns()})
+
+
+_GRAPHS: dict[Any, Any] = {}
+
+
+def _argument(name: str, item: Any, tensors: dict[str, tf.Tensor]) -> Any:
+    if isinstance(item, list):
+        return [_argument(f"{name}_{index}", part, tensors) for index, part in enumerate(item)]
+    if isinstance(item, Literal):
+        return item.value if item.dtype is None else tf.constant(item.value, item.dtype)
+    return tensors[name]
+
+
+def _tensors(case: Case, row: Row) -> dict[str, tf.Tensor]:
+    drawn = {name: item for name, item in case.items() if isinstance(item, Draw)}
+    return {name: _tensor(drawn[name], value) for name, value in row.items()}
+
+
+def changed_inputs(case: Case, row: Row) -> set[str]:
+    """The inputs whose memory the operator writes into."""
+    tensors = _tensors(case, row)
+    before = {name: storable(tensor).numpy().copy() for name, tensor in tensors.items() if tensor.dtype != tf.string}
+    spec = operator_spec(case.operator)
+    assert spec is not None
+    given = [attr for attr in spec.attributes if attr.name in case.attributes and not attr.is_inferred]
+    attributes = {attr.name: _attribute(attr, case.attributes[attr.name], None) for attr in given}
+    arguments = {name: _argument(name, item, tensors) for name, item in case.inputs.items()}
+    getattr(tf.raw_ops, case.operator)(**arguments, **attributes)
+    return {name for name, value in before.items() if not np.array_equal(value, storable(tensors[name]).numpy())}
+
+
+def _result(made: Any) -> Any:
+    """The outputs without lists that have no tensors, which SQL leaves out."""
+    if not isinstance(made, dict):
+        return _plain(made)
+    return {name: _plain(value) for name, value in made.items() if not (isinstance(value, list) and not value)}
 
 
 def _attribute(attribute: Any, value: Any, dtype: Any) -> Any:
@@ -156,13 +187,11 @@ def _shape(value: Any) -> Any:
     return None if value == "unknown" else [None if axis < 0 else axis for axis in value]
 
 
-def _tensor(item: Draw | Literal, value: np.ndarray | None) -> Any:
-    if isinstance(item, Literal):
-        return item.value if item.dtype is None else tf.constant(item.value, item.dtype)
-    stored = tf.constant(value, item.storage)
-    if item.dtype == item.storage:
+def _tensor(draw: Draw, value: np.ndarray) -> tf.Tensor:
+    stored = tf.constant(value, draw.storage)
+    if draw.dtype == draw.storage:
         return stored
-    return tf.bitcast(stored, item.dtype) if item.dtype.startswith("q") else tf.cast(stored, item.dtype)
+    return tf.bitcast(stored, draw.dtype) if draw.dtype.startswith("q") else tf.cast(stored, draw.dtype)
 
 
 def _plain(made: Any) -> Any:
@@ -180,7 +209,6 @@ def _plain(made: Any) -> Any:
 def check(got: Any, wanted: Any, case: Case, place: str) -> None:
     """Fails unless a value of SQL and one of TensorFlow are equal, within the case's tolerance."""
     if isinstance(wanted, dict):
-        wanted = {name: value for name, value in wanted.items() if not is_empty_list(value)}
         assert list(got) == list(wanted), f"{place}: {got}"
         for name, value in wanted.items():
             if not case.pick or name in case.pick:
@@ -194,11 +222,6 @@ def check(got: Any, wanted: Any, case: Case, place: str) -> None:
         assert _as_bytes(got) == _as_bytes(wanted), f"{place}: {got} {wanted}"
     else:
         _check_numbers(_numbers(got), np.asarray(wanted), case, place)
-
-
-def is_empty_list(value: Any) -> bool:
-    """Whether an output is a list without tensors, which SQL leaves out."""
-    return isinstance(value, list) and not value
 
 
 def _check_numbers(got: Any, wanted: np.ndarray, case: Case, place: str) -> None:
@@ -251,7 +274,8 @@ def compare_rows(con: tfsql.Connection, case: Case, count: int, null_rows: froze
 def expected_rows(case: Case, rows: list[Row | None]) -> list[Any]:
     """What TensorFlow gives row by row, None for a row that is NULL. Random operators start anew."""
     context.context().clear_kernel_cache()
-    return [None if row is None else expected(case, row) for row in rows]
+    call = caller(case)
+    return [None if row is None else call(row) for row in rows]
 
 
 def check_rows(got: list[Any], wanted: list[Any], case: Case) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tfsql.backends.base import Backend
     from tfsql.bind.calls import HostFunction
     from tfsql.custom_operators import CustomOperator
-    from tfsql.graphs import GraphOperator
+    from tfsql.infer.graphs import GraphOperator
     from tfsql.types import SqlType
 
 _OPEN: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -147,7 +147,7 @@ class Connection:
         Raises:
           BindError: the file is missing or no graph, or a node is not in it.
         """
-        from tfsql.graphs import graph_operator, read_graph
+        from tfsql.infer.graphs import graph_operator, read_graph
 
         check_name(name)
         try:

@@ -91,7 +91,8 @@ def _add_named(spec: Spec, arguments: Arguments, pair: exp.Expr) -> None:
 
 def _add_attribute(spec: Spec, arguments: Arguments, pair: exp.Expr) -> None:
     name = field_name(pair)
-    if spec.attribute(name) is None:
+    attribute = spec.attribute(name)
+    if attribute is None:
         inputs = [argument.name for argument in spec.inputs]
         attributes = [attribute.name for attribute in spec.attributes]
         known = f"Inputs are: {', '.join(inputs) or 'none'}. Attributes are: {', '.join(attributes) or 'none'}"
@@ -100,7 +101,7 @@ def _add_attribute(spec: Spec, arguments: Arguments, pair: exp.Expr) -> None:
             pair,
             hint=did_you_mean(name, inputs + attributes),
         )
-    if name in arguments.attributes:
+    if any(spec.attribute(given) == attribute for given in arguments.attributes):
         raise ArgumentError(f'{spec.sql_name}: attribute "{name}" is given twice', pair)
     arguments.attributes[name] = pair.expression
 

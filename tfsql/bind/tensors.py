@@ -296,7 +296,7 @@ class TensorBinder:
         Raises:
           BindError: there is no such graph, or no such constant in it.
         """
-        from tfsql.graphs import GraphOperator
+        from tfsql.infer.graphs import GraphOperator
 
         operators = self._statement.environment.operators
         operator = operators.get(name.lower())
@@ -352,8 +352,11 @@ class TensorBinder:
         names = [field_name(pair) for pair in node.expressions]
         if names != ["real", "imag"] or not all(is_foldable(pair.expression) for pair in node.expressions):
             return None
-        parts = [weak_constant(python_value(pair.expression, self._evaluate)).value for pair in node.expressions]
-        return from_array(np.asarray(parts[0] + 1j * parts[1], np.complex64))
+        real, imaginary = (self.constant(pair.expression) for pair in node.expressions)
+        if real is None or imaginary is None or "string" in (real.type.dtype, imaginary.type.dtype):
+            return None
+        is_double = any(part.weak is None and part.type.dtype == "float64" for part in (real, imaginary))
+        return from_array(np.asarray(real.value + 1j * imaginary.value, np.complex128 if is_double else np.complex64))
 
     def _placeholder(self, node: exp.Placeholder) -> Constant | None:
         name = node.name

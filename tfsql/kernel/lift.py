@@ -24,8 +24,9 @@ from tfsql.types import WIDENED
 CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
 LOWERED = "lowered to "
 
-# Operators whose converter gives wrong results (TensorFlow 2.21); they are mapped.
-WRONG_CONVERTERS = frozenset({"MaxPoolGradGradV2", "PadV2", "StringFormat"})
+# Operators whose converter gives wrong results, or fails on inputs that some rows share (TensorFlow 2.21); they are
+# mapped.
+WRONG_CONVERTERS = frozenset({"ClipByValue", "MaxPoolGradGradV2", "PadV2", "StringFormat"})
 
 
 @dataclass(frozen=True)

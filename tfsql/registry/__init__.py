@@ -15,6 +15,7 @@ from tfsql.registry.policy import (  # noqa: E402
     returns_bytes,
     verdict,
     works_on_handles,
+    written_inputs,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "verdict",
     "works_on_handles",
     "wrapped_names",
+    "written_inputs",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ _WRAPPERS = {
     "shape": ("shape",),
     "tensor": ("tensor",),
 }
+# The field names of TensorFlow's TensorShapeProto.
+_SHAPE_FIELDS = {"dim", "unknown_rank"}
 
 
 def attribute_value(attribute: Attribute, value: Any) -> Any:
@@ -54,7 +56,7 @@ def _unwrap(attribute: Attribute, value: Any) -> Any:
 
 
 def _unwrap_item(kind: str, value: Any) -> Any:
-    if isinstance(value, dict) and len(value) == 1:
+    if isinstance(value, dict) and len(value) == 1 and not (kind == "shape" and set(value) <= _SHAPE_FIELDS):
         name, inner = next(iter(value.items()))
         if name in _WRAPPERS.get(kind, ()):
             return inner
@@ -97,11 +99,10 @@ def dtype_from_name(value: Any) -> Any:
     if value.upper() in DTYPE_OF_SQL:
         return DTYPE_OF_SQL[value.upper()]
     try:
-        if value.startswith("DT_"):
-            return str(tf.as_dtype(types_pb2.DataType.Value(value)).name)
-        return str(tf.as_dtype(value.lower()).name)
+        dtype = tf.as_dtype(types_pb2.DataType.Value(value) if value.startswith("DT_") else value.lower())
     except (ValueError, TypeError):
         return _WRONG
+    return _WRONG if dtype.name.endswith("_ref") else str(dtype.name)
 
 
 def _integer(value: Any) -> Any:
@@ -122,23 +123,54 @@ def _string(value: Any) -> Any:
 
 
 def _shape(value: Any) -> Any:
-    """A list of lengths, -1 or NULL for one that is unknown; NULL or 'unknown' for an unknown rank."""
-    if isinstance(value, dict) and set(value) == {"dim"}:
-        value = [axis.get("size") if isinstance(axis, dict) else axis for axis in value["dim"]]
-    if value is None or value == "unknown":
+    """A list of lengths, -1 or NULL for one that is unknown; NULL, or ``{unknown_rank: true}``, for an unknown rank."""
+    if isinstance(value, dict) and set(value) <= _SHAPE_FIELDS:
+        is_unknown, axes = value.get("unknown_rank", False), value.get("dim", [])
+        value = None if is_unknown else [axis.get("size") if isinstance(axis, dict) else axis for axis in axes]
+    if value is None:
         return None
     if not isinstance(value, list | tuple):
         return _WRONG
     axes = [None if axis is None else _integer(axis) for axis in value]
-    return _WRONG if _WRONG in axes else [None if axis is None or axis < 0 else axis for axis in axes]
+    if any(axis is _WRONG or (axis is not None and axis < -1) for axis in axes):
+        return _WRONG
+    return [None if axis == -1 else axis for axis in axes]
 
 
 def _tensor(value: Any) -> Any:
+    """An array of numbers, or of bytes for strings; ``{real, imag}`` is a complex number."""
+    leaves = list(_leaves(value))
+    if any(isinstance(leaf, str | bytes) for leaf in leaves):
+        return _text_array(value) if all(isinstance(leaf, str | bytes) for leaf in leaves) else _WRONG
     try:
-        array = np.asarray(value)
+        array = np.asarray(_with_complex_numbers(value))
+    except (ValueError, TypeError, KeyError):
+        return _WRONG
+    return array if array.dtype.kind in "bifuc" else _WRONG
+
+
+def _text_array(value: Any) -> Any:
+    try:
+        shape = np.asarray(value).shape
     except ValueError:
         return _WRONG
-    return array if array.dtype.kind in "bifuU" else _WRONG
+    flat = np.empty(int(np.prod(shape)), object)
+    flat[:] = [leaf.encode() if isinstance(leaf, str) else leaf for leaf in _leaves(value)]
+    return flat.reshape(shape)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _with_complex_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return complex(value["real"], value["imag"])
+    return [_with_complex_numbers(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {

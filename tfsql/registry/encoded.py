@@ -119,8 +119,10 @@ def _serialized_tensor(generator: Generator) -> bytes:
     return bytes(tf.io.serialize_tensor(generator.normal(size=3).astype(np.float32)).numpy())
 
 
-def _summary(generator: Generator) -> bytes:
-    return bytes(tf.raw_ops.ScalarSummary(tags=f"t{generator.integers(99)}", values=generator.random()).numpy())
+def _summary(generator: Generator, start: float) -> bytes:
+    """A serialised summary with a tag that has a number from ``start`` to ``start`` + 98."""
+    tag = f"t{int(start) + generator.integers(99)}"
+    return bytes(tf.raw_ops.ScalarSummary(tags=tag, values=generator.random()).numpy())
 
 
 def _csv(generator: Generator) -> bytes:

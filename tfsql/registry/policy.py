@@ -11,8 +11,8 @@ from importlib import resources
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework import kernels
 
+from tfsql.registry.kernels import cpu_kernels
 from tfsql.registry.opdef import op_def, operator_spec
 
 EXPOSED, TRUSTED, REFUSED = "exposed", "trusted", "refused"
@@ -53,6 +53,11 @@ def works_on_handles(name: str) -> bool:
     return _has_handle_argument(op_def(name))
 
 
+def written_inputs(name: str) -> tuple[str, ...]:
+    """The inputs into whose memory the kernel of an operator writes."""
+    return tuple(_document()["writes_into"].get(name, ()))
+
+
 def _matches(rule: dict[str, Any], name: str, definition: Any) -> bool:
     if "names" in rule and name not in rule["names"]:
         return False
@@ -77,9 +82,7 @@ def _has_handle_argument(definition: Any) -> bool:
 
 
 def _has_cpu_kernel(definition: Any) -> bool:
-    """Private module: TensorFlow 2.21 has no public list of kernels."""
-    registered = kernels.get_registered_kernels_for_op(definition.name).kernel
-    return any(kernel.device_type in ("CPU", "DEFAULT") for kernel in registered)
+    return bool(cpu_kernels(definition.name))
 
 
 def _is_random(definition: Any) -> bool:

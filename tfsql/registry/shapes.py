@@ -29,11 +29,16 @@ def with_known_shapes(
     """``made``, the outputs of a call in a graph, with the shapes that the kernel gives them."""
     for entry in _entries().get(spec.name, ()):
         if all(_attribute(spec, attributes, name) == value for name, value in entry.get("when", {}).items()):
-            shape = _shape(spec, inputs, entry)
             for index, output in enumerate(spec.outputs):
                 if output.name in entry["names"]:
-                    made[index] = _with_shape(made[index], shape)
+                    made[index] = _corrected(made[index], spec, inputs, entry)
     return made
+
+
+def _corrected(tensor: tf.Tensor, spec: OperatorSpec, inputs: Sequence[Any], entry: Mapping[str, Any]) -> tf.Tensor:
+    if entry.get("is_undefined"):
+        return tf.zeros([0], tensor.dtype)
+    return _with_shape(tensor, _shape(spec, inputs, entry))
 
 
 def _attribute(spec: OperatorSpec, attributes: Mapping[str, Any], name: str) -> Any:

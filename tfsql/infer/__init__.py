@@ -1,0 +1,10 @@
+"""Types and shapes of operator calls, from TensorFlow's own shape functions, with no data read."""
+
+from __future__ import annotations
+
+from tfsql.infer.calls import Inference, apply_operator
+from tfsql.infer.checks import MAX_CELL_BYTES
+from tfsql.infer.dtypes import convert_constant, natural
+from tfsql.infer.messages import clean_message
+
+__all__ = ["MAX_CELL_BYTES", "Inference", "apply_operator", "clean_message", "convert_constant", "natural"]
