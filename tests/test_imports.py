@@ -56,3 +56,13 @@ def test_tensorflow_is_imported_in_its_places_alone() -> None:
 
 def test_the_engine_is_imported_in_its_backend_alone() -> None:
     assert importers("duckdb") == {"backends/duckdb.py"}
+
+
+def test_v8_is_imported_in_its_worker_alone() -> None:
+    assert importers("py_mini_racer") == {"javascript/worker.py"}
+
+
+def test_javascript_loads_neither_tensorflow_nor_v8_into_this_process() -> None:
+    query = "SELECT jseval('return x + 1', 'x', i) FROM range(3) r(i)"
+    modules = modules_after(f"import tfsql; tfsql.sql({query!r}).fetchall()")
+    assert not modules & {"tensorflow", "py_mini_racer"}
