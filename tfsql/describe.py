@@ -12,36 +12,75 @@ from tfsql.bind.helpers import HELPERS
 from tfsql.errors import BindError, did_you_mean
 
 if TYPE_CHECKING:
+    from tfsql.bind.calls import HostFunction
     from tfsql.bind.functions import FunctionDefinition
+    from tfsql.custom_operators import CustomOperator
 
 _COLUMNS = ("part", "name", "type", "default", "description")
 
 
-def functions_table(functions: Mapping[str, FunctionDefinition]) -> pa.Table:
-    """The SQL functions of the database: name, parameters, body."""
-    rows = [functions[name] for name in sorted(functions)]
+def functions_table(
+    functions: Mapping[str, FunctionDefinition],
+    host_functions: Mapping[str, HostFunction],
+    operators: Mapping[str, CustomOperator],
+) -> pa.Table:
+    """What can be called besides TensorFlow's operators and the engine's functions: name, kind, parameters, definition.
+
+    The kind is ``sql`` for a function of the database, ``library`` for one of tfsql's, ``python`` for one of this
+    process, ``operator`` for an operator of the user's own.
+    """
+    rows = [(made.name, made.origin, [p for p, _ in made.parameters], made.body) for made in functions.values()]
+    rows += [(made.name, "python", made.parameters, made.doc) for made in host_functions.values()]
+    rows += [(made.sql_name, "operator", [p.name for p in made.inputs], made.doc) for made in operators.values()]
+    rows.sort(key=lambda row: (row[1] == "library", row[0]))
+    names, kinds, parameters, definitions = zip(*rows, strict=True) if rows else ([], [], [], [])
     return pa.table(
         {
-            "name": pa.array([row.name for row in rows], pa.string()),
-            "parameters": pa.array([[name for name, _ in row.parameters] for row in rows], pa.list_(pa.string())),
-            "definition": pa.array([row.body for row in rows], pa.string()),
+            "name": pa.array(names, pa.string()),
+            "kind": pa.array(kinds, pa.string()),
+            "parameters": pa.array(parameters, pa.list_(pa.string())),
+            "definition": pa.array(definitions, pa.string()),
         }
     )
 
 
-def function_table(name: str, functions: Mapping[str, FunctionDefinition]) -> pa.Table:
-    """The parts of an operator or SQL function, one a row: part, name, type, default, description.
+def function_table(
+    name: str,
+    functions: Mapping[str, FunctionDefinition],
+    host_functions: Mapping[str, HostFunction],
+    operators: Mapping[str, CustomOperator],
+) -> pa.Table:
+    """The parts of what a name calls, one a row: part, name, type, default, description.
 
     Raises:
       BindError: there is no such function.
     """
+    key = name.lower()
+    if key in functions:
+        return _table(_definition_rows(functions[key]))
+    if key in operators:
+        return _table(_custom_rows(operators[key]))
+    if key in host_functions:
+        function = host_functions[key]
+        parameters = [("parameter", parameter, "", "", "") for parameter in function.parameters]
+        return _table([("function", function.name, "python", "", function.doc), *parameters])
     if is_operator_name(name):
         return _table(_operator_rows(name))
-    if name.lower() in functions:
-        definition = functions[name.lower()]
-        parameters = [("parameter", parameter, "", default or "", "") for parameter, default in definition.parameters]
-        return _table([("function", definition.name, "", "", definition.body), *parameters])
-    raise BindError(f"No function {name}", hint=did_you_mean(name, [*functions, *HELPERS]))
+    raise BindError(f"No function {name}", hint=did_you_mean(name, [*functions, *host_functions, *operators, *HELPERS]))
+
+
+def _definition_rows(definition: FunctionDefinition) -> list[tuple[str, ...]]:
+    text = definition.doc or definition.body
+    rows: list[tuple[str, ...]] = [("function", definition.name, definition.origin, "", text)]
+    rows += [("parameter", parameter, "", default or "", "") for parameter, default in definition.parameters]
+    return rows + ([("definition", "", "", "", definition.body)] if definition.doc else [])
+
+
+def _custom_rows(operator: CustomOperator) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("operator", operator.sql_name, "operator", "", operator.doc)]
+    for part, parameters in (("input", operator.inputs), ("attribute", operator.attributes)):
+        rows += [(part, p.name, "", str(p.default) if p.is_optional else "", "") for p in parameters]
+    return rows
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> pa.Table:

@@ -34,6 +34,9 @@ class Jseval:
     settings: Settings
 
     is_typed_by_cast: ClassVar[bool] = True
+    name: ClassVar[str] = "jseval"
+    parameters: ClassVar[list[str]] = ["code", "parameters", "..."]
+    doc: ClassVar[str] = "Runs JavaScript: the body of a function, the names of its parameters, and their values."
 
     def bind(self, site: CallSite) -> Vectorised:
         """The function for one call: compiled now, its result type as declared, late, or learnt from the rows.

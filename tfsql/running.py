@@ -134,7 +134,7 @@ class StatementRun:
     def _may_be_tensors(self) -> bool:
         """Whether the engine may have refused a statement because arithmetic in it is on tensors."""
         words = {token.text.lower() for token in self.statement.tokens}
-        return self._features.has_arithmetic or bool(words & set(self._connection.catalog.functions))
+        return self._features.has_arithmetic or bool(words & set(self._connection.functions))
 
     def _forget_schema(self) -> None:
         if self.statement.tokens[0].text.upper() in _SCHEMA_WORDS:
@@ -151,7 +151,7 @@ class StatementRun:
             return verbatim
         try:
             check_nesting(statement)
-            functions = self._connection.function_names | frozenset(self._connection.catalog.functions)
+            functions = self._connection.function_names | frozenset(self._connection.functions)
             desugared = desugar(statement, functions)
             tree = parse(desugared)
         except (ParseError, ResourceError):
@@ -173,7 +173,7 @@ class StatementRun:
         return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), stream)
 
     def _calls_shell(self, statement: Statement) -> bool:
-        functions = self._connection.catalog.functions
+        functions = self._connection.functions
         words = {token.text.lower() for token in statement.tokens} & set(functions)
         return any(functions[word].is_shell for word in words)
 
@@ -357,13 +357,14 @@ class StatementRun:
         return True
 
     def _describe_functions(self) -> Relation:
-        functions = self._connection.catalog.functions
+        functions = self._connection.functions
+        hosts, operators = self._connection.host_functions, self._connection.operators
         if self._features.head == "SHOW FUNCTIONS":
-            table = functions_table(functions)
+            table = functions_table(functions, hosts, operators)
         else:
             name = self.statement.tokens[2]
             try:
-                table = function_table(name.text, functions)
+                table = function_table(name.text, functions, hosts, operators)
             except BindError as error:
                 error.span = self.statement.span(name.start, name.end + 1)
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import weakref
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +18,7 @@ from tfsql.catalog import Catalog
 from tfsql.custom_operators import OPERATORS
 from tfsql.errors import BindError, TfsqlError, TypeMismatchError, did_you_mean
 from tfsql.jseval import Jseval
+from tfsql.library import LIBRARY
 from tfsql.python_functions import INPUTS, PythonFunction, check_name, declared_type
 from tfsql.result import Relation
 from tfsql.running import Parameters, StatementRun, deep_recursion, named_parameters
@@ -28,6 +29,7 @@ from tfsql.variables import caller_variables, table_from, table_names
 if TYPE_CHECKING:
     from tfsql.backends.base import Backend
     from tfsql.bind.calls import HostFunction
+    from tfsql.bind.functions import FunctionDefinition
     from tfsql.custom_operators import CustomOperator
     from tfsql.infer.graphs import GraphOperator
     from tfsql.types import SqlType
@@ -181,6 +183,11 @@ class Connection:
         return frozenset(self.host_functions) | frozenset(self.operators)
 
     @property
+    def functions(self) -> Mapping[str, FunctionDefinition]:
+        """The functions in SQL, by lower-case name: those of the database come before those of the library."""
+        return ChainMap(self.catalog.functions, LIBRARY)  # type: ignore[arg-type]
+
+    @property
     def host_functions(self) -> dict[str, HostFunction]:
         """The functions of this process that SQL can call, by lower-case name."""
         return {"jseval": Jseval(self.settings), **self._python_functions}
@@ -248,7 +255,7 @@ class Connection:
             named_parameters(parameters),
             variable,
             self.catalog.view,
-            self.catalog.functions if has_call else {},
+            self.functions if has_call else {},
             self.host_functions if has_call else {},
             self.operators if has_call else {},
             register,

@@ -28,10 +28,22 @@ class HostFunction(Protocol):
     """What a SQL name calls in this process.
 
     Attributes:
+      name: how SQL calls it.
+      parameters: the names of its parameters.
+      doc: what it does, in words.
       is_typed_by_cast: whether a cast around a call says what the call returns, rather than converts it.
     """
 
     is_typed_by_cast: ClassVar[bool]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def parameters(self) -> list[str]: ...
+
+    @property
+    def doc(self) -> str: ...
 
     def bind(self, site: CallSite) -> Vectorised:
         """The vectorised function for one call; it is called with ``site.passed``, all arguments if that is not set."""

@@ -36,12 +36,16 @@ class FunctionDefinition:
       parameters: name, and the text of the default or None.
       body: the text of the expression.
       is_shell: whether only tfsql can run it.
+      doc: what it does, in words.
+      origin: ``sql`` for a function of the database, ``library`` for one of the standard library.
     """
 
     name: str
     parameters: tuple[tuple[str, str | None], ...]
     body: str
     is_shell: bool
+    doc: str = ""
+    origin: str = "sql"
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
-"""Functions that are written in terms of operators: reshape, shape, flatten, norm; constants of graphs."""
+"""Functions that are written in terms of operators: reshape, shape, ndim, flatten, norm; constants of graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 from sqlglot import exp
 
 from tfsql.bind.forms import function_name, is_row
-from tfsql.bind.literals import field_name, weak_constant
+from tfsql.bind.literals import field_name, from_array, weak_constant
 from tfsql.bind.scope import Scope
 from tfsql.errors import BindError, UnsupportedError
 from tfsql.tree import Node, Output, Value
@@ -40,8 +41,21 @@ def _reshape(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
 
 
 def _shape(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
-    (tensor,) = _arguments(node, ("x",))
-    return binder.call("Shape", [binder.node(tensor, scope)], {"out_type": "int64"})
+    """The lengths of a tensor's axes: a constant where they are known, so that it does not vary by row."""
+    (argument,) = _arguments(node, ("x",))
+    tensor = binder.node(argument, scope)
+    if tensor.type.is_fixed:
+        return from_array(np.array(tensor.type.shape, np.int64))
+    return binder.call("Shape", [tensor], {"out_type": "int64"})
+
+
+def _ndim(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value:
+    """How many axes a tensor has: always a constant."""
+    (argument,) = _arguments(node, ("x",))
+    tensor = binder.node(argument, scope)
+    if tensor.type.shape is None:
+        raise UnsupportedError("ndim: the rank is not known before running", hint="Give it a shape: reshape(x, [...])")
+    return weak_constant(tensor.type.rank)
 
 
 def _flatten(binder: TensorBinder, node: exp.Expr, scope: Scope) -> Value | None:
@@ -92,6 +106,7 @@ HELPERS: dict[str, Callable[[TensorBinder, exp.Expr, Scope], Value | None]] = {
     "reshape": _reshape,
     "shape": _shape,
     "flatten": _flatten,
+    "ndim": _ndim,
     "norm": _norm,
     "tf_extract_constant": _extract_constant,
 }

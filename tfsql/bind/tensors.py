@@ -24,7 +24,7 @@ from tfsql.bind.literals import (
 from tfsql.bind.parameters import as_array
 from tfsql.bind.scope import Scope
 from tfsql.bind.values import field_of, result_of
-from tfsql.errors import BindError, TfsqlError, TypeMismatchError, did_you_mean
+from tfsql.errors import BindError, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
 from tfsql.source import PLACEHOLDER_PREFIX
 from tfsql.tree import Call, Constant, Leaf, Node, Output, Record, Sequence, Value, value_nodes
 from tfsql.types import Array, Scalar, SqlType, Struct, TensorType, castable, display, is_complex, quote, tensor_type
@@ -120,6 +120,8 @@ class TensorBinder:
             return self._binary(node, scope)
         if isinstance(node, exp.Neg):
             return self._negation(node, scope)
+        if isinstance(node, exp.Case) and node.this is not None:
+            return self._case(node, scope)
         if isinstance(node, exp.Dot):
             return self._field(node, node.expression.name, scope)
         if isinstance(node, exp.Bracket) and len(node.expressions) == 1:
@@ -242,6 +244,35 @@ class TensorBinder:
         is_tensor = self.value(node.this, scope) is not None or isinstance(self.engine_type(node.this, scope), Array)
         return self.apply(NEGATION, [self.node(node.this, scope)]) if is_tensor else None
 
+    def _case(self, node: exp.Case, scope: Scope) -> Value | None:
+        """``CASE ndim(x) WHEN 2 THEN ... END``: the branch for a value that is known before running, none of others.
+
+        Raises:
+          UnsupportedError: there is no branch for it.
+        """
+        subject = self._known(node.this, scope)
+        if subject is None:
+            return None
+        for branch in node.args["ifs"]:
+            choice = self._known(branch.this, scope)
+            if choice is not None and np.array_equal(choice.value, subject.value):
+                return self._branch(branch.args["true"], scope)
+        if node.args.get("default") is None:
+            shown = self._statement.sql(node.this)
+            known = ", ".join(self._statement.sql(branch.this) for branch in node.args["ifs"])
+            raise UnsupportedError(f"There is no case for {shown} = {subject.value}; there is one for {known}")
+        return self._branch(node.args["default"], scope)
+
+    def _known(self, node: exp.Expr, scope: Scope) -> Constant | None:
+        """The number or string that an expression is before running; None where it depends on the rows."""
+        value = self.value(node, scope)
+        constant = self.constant(node) if value is None else value
+        return constant if isinstance(constant, Constant) else None
+
+    def _branch(self, node: exp.Expr, scope: Scope) -> Value:
+        value = self.value(node, scope)
+        return self.node(node, scope) if value is None else value
+
     def _field(self, node: exp.Dot, name: str, scope: Scope) -> Value | None:
         value = self.value(node.this, scope)
         return None if value is None else field_of(value, name)
@@ -316,9 +347,11 @@ class TensorBinder:
             raise BindError(f"{self._statement.sql(node)} must be constant here") from None
 
     def constant(self, node: exp.Expr) -> Constant | None:
-        """The constant that an operand is, or None."""
-        while isinstance(node, exp.Paren):
-            node = node.this
+        """The constant that an operand is, or None; that of a function in SQL is the one in its body."""
+        inner: exp.Expr | None = node
+        while inner is not None:
+            node = inner
+            inner = node.this if isinstance(node, exp.Paren) else self._statement.inlined(node)
         if isinstance(node, exp.Placeholder):
             return self._placeholder(node)
         if isinstance(node, exp.Null):
