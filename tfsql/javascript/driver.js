@@ -24,6 +24,7 @@
   }
 
   const SLICE_MS = 100;
+  const SLICE_NUMBERS = 2 ** 21, SLICE_CHARACTERS = 2 ** 24;
   const MAX_LOG_CHARACTERS = 65536;
   const NULL = 0, NUMBER = 1, BOOLEAN = 2, STRING = 3, DATE = 4, NUMBERS = 5, OTHER = 6;
 
@@ -110,8 +111,10 @@
 
   let results = null;
 
+  // What one slice of time makes is handed on before the next, so that no batch is too large.
   const startResults = (count) => {
-    results = { kinds: new Uint8Array(count), lengths: new Int32Array(count), numbers: new Float64Array(1024), used: 0, texts: [], others: [] };
+    results = { kinds: new Uint8Array(count), lengths: new Int32Array(count), numbers: new Float64Array(1024), used: 0, characters: 0,
+      texts: [], others: [] };
   };
 
   const reserve = (count) => {
@@ -146,6 +149,7 @@
 
   const addText = (row, kind, text, list) => {
     results.kinds[row] = kind;
+    results.characters += typeof text === "string" ? text.length : 100;
     set(list, list.length, text);
   };
 
@@ -199,7 +203,7 @@
 
   // -- what Python calls ------------------------------------------------------------------------------------------------
 
-  let makers = [], buffer = null, count = 0, failure = null;
+  let makers = [], buffer = null, count = 0, made = 0, failure = null;
 
   const described = (error) => {
     if (error !== null && typeof error === "object" && error instanceof Error) {
@@ -229,32 +233,36 @@
       count = rows;
       failure = null;
       progress[0] = 0;
-      startResults(rows);
     },
-    // Runs rows until all are done or the slice of time is over; the number of rows done.
+    // Runs rows until all are done or the slice is over; the number of rows done.
     run() {
-      const end = now() + SLICE_MS;
-      let row = progress[0];
+      const end = now() + SLICE_MS, first = progress[0];
+      let row = first;
+      startResults(count - first);
       const given = new Array(makers.length);
       for (; row < count; row++) {
         progress[0] = row;
         for (let i = 0; i < makers.length; i++) given[i] = makers[i](row);
         try {
-          addResult(row, apply(userFunction, undefined, given));
+          addResult(row - first, apply(userFunction, undefined, given));
         } catch (error) {
           failure = error;
           return -1;
         }
-        if ((row & 15) === 15 && now() > end) { row++; break; }
+        const isFull = results.used > SLICE_NUMBERS || results.characters > SLICE_CHARACTERS;
+        if (isFull || ((row & 15) === 15 && now() > end)) { row++; break; }
       }
       progress[0] = row;
+      made = row - first;
       return row;
     },
     failure() { return described(failure).slice(0, 2000); },
     log() { const text = stringify(logged); logged = []; loggedCharacters = 0; return text; },
+    // Whole buffers, which the driver keeps: one that only Python knows of is freed under its hands.
     kinds() { return results.kinds.buffer; },
     lengths() { return results.lengths.buffer; },
-    numbers() { return results.numbers.slice(0, results.used).buffer; },
+    numbers() { return results.numbers.buffer; },
+    made() { return stringify([made, results.used]); },
     texts() { return stringify(results.texts); },
     others() { return stringify(results.others); },
   };

@@ -46,15 +46,16 @@ class Script:
         with WORKER_PROCESS.lock:
             try:
                 self._open()
-                for answer, binary in self._function.run(trees, texts, rows, parts):
-                    if answer["status"] == "done":
-                        return Values.read(binary)
-                    if answer["status"] != "running":
-                        raise self._error(answer)
+                made = [self._read(*message) for message in self._function.run(trees, texts, rows, parts)]
             except WorkerDiedError as error:
                 # Most likely memory that V8 does not count: it does not outlive that. The row is one of a slice.
                 raise limit_error(self._limits, is_time=error.is_late, row=None) from error
-        raise AssertionError("the worker's last message tells how a batch ended")
+        return Values.concatenate(made)
+
+    def _read(self, answer: dict[str, object], binary: Sequence[bytes | bytearray]) -> Values:
+        if answer["status"] not in ("running", "done"):
+            raise self._error(answer)
+        return Values.read(binary)
 
     def _open(self) -> None:
         try:

@@ -7,8 +7,10 @@ the lengths of the binary parts that follow it. It ends when its standard input 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+import traceback
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
@@ -20,7 +22,7 @@ DRIVER = Path(__file__).with_name("driver.js").read_text(encoding="utf-8")
 # The slice of time after which the driver returns, and some for what surrounds it.
 SLICE_S = 0.25
 # What V8 and Python take beside the data of a call.
-HEADROOM_BYTES = 64 * 2**20
+HEADROOM_BYTES = 128 * 2**20
 
 
 def _racer() -> Any:
@@ -75,7 +77,7 @@ def limit_memory(allowed_bytes: int | None) -> None:
 
 
 def write(header: dict[str, Any], *parts: Any) -> None:
-    views = [memoryview(part).cast("B") if len(part) else b"" for part in parts]
+    views = [memoryview(part) for part in parts]
     line = json.dumps({**header, "parts": [len(view) for view in views]})
     sys.stdout.buffer.write(line.encode() + b"\n")
     for view in views:
@@ -84,7 +86,7 @@ def write(header: dict[str, Any], *parts: Any) -> None:
 
 
 def run(context: Context, request: dict[str, Any], source: BufferedReader) -> None:
-    """One batch: a ``running`` message after each slice of time, then ``done`` or what stopped it."""
+    """One batch: results after each slice of time, ``done`` with the last of them; or what stopped it."""
     size = sum(request["parts"])
     limit_memory(context.memory_bytes + HEADROOM_BYTES + 4 * size)
     driver = context.driver
@@ -106,12 +108,14 @@ def run(context: Context, request: dict[str, Any], source: BufferedReader) -> No
         if done < 0:
             write({"status": "threw", "row": context.row(), "message": driver["failure"](), "log": log})
             return
-        if done >= request["rows"]:
-            break
-        write({"status": "running", "row": int(done), "log": log})
-    parts = [driver[name]() for name in ("kinds", "lengths", "numbers")]
-    texts = [driver[name]().encode("utf-8", "surrogatepass") for name in ("texts", "others")]
-    write({"status": "done", "log": log}, *parts, *texts)
+        rows, numbers = json.loads(driver["made"]())
+        sizes = {"kinds": rows, "lengths": 4 * rows, "numbers": 8 * numbers}
+        parts = [memoryview(driver[name]()).cast("B")[:size] for name, size in sizes.items()]
+        texts = [driver[name]().encode("utf-8", "surrogatepass") for name in ("texts", "others")]
+        is_done = done >= request["rows"]
+        write({"status": "done" if is_done else "running", "row": int(done), "log": log}, *parts, *texts)
+        if is_done:
+            return
 
 
 def serve() -> None:
@@ -134,4 +138,10 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    code = 1
+    try:
+        serve()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    os._exit(code)  # without an end of V8, which may wait for what will not come
