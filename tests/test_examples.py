@@ -20,7 +20,21 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "printed"), [("demo.py", "the greatest difference is"), ("digits.py", "that were held out are recognised")]
+    ("name", "printed"),
+    [
+        ("demo.py", "the greatest difference is"),
+        ("digits.py", "that were held out are recognised"),
+        ("convolutions.py", "tf[i, j] - js[i-1, j-1] is at most 0"),
+    ],
 )
 def test_runs_and_says_what_it_found(name: str, printed: str, tmp_path: Path) -> None:
     assert printed in run(name, tmp_path)
+
+
+def test_the_tutorial_in_sql_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-m", "tfsql.cli", "-f", "examples/convolutions.sql", "--format", "csv"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES.parent, timeout=240, check=True)
+    first, second = done.stdout.split("kernel,digits,")[1:]
+    assert first.count(",20,0.0000") == 5
+    assert second.count(",20,") == 5
+    assert ",0.0000" not in second

@@ -83,13 +83,20 @@ def _nested(column: pa.Array, buffers: Buffers, now_ms: int) -> dict[str, Any]:
     if pa.types.is_fixed_size_list(kind):
         size = kind.list_size
         items = column.values.slice(column.offset * size, len(column) * size)
-        return {"kind": "list", "size": size, "item": _tree(items, buffers, now_ms)}
+        return _as_one_list(size, _tree(items, buffers, now_ms))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         offsets = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
         items = column.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
         place = buffers.add((offsets - offsets[0]).astype(np.int32))
         return {"kind": "list", "offsets": place, "item": _tree(items, buffers, now_ms)}
     raise _NoValueError(kind)
+
+
+def _as_one_list(size: int, item: dict[str, Any]) -> dict[str, Any]:
+    """Nested lists of fixed size as one list of their elements, with the shape from which its paths are told."""
+    if item["kind"] == "list" and "size" in item and item["valid"] is None:
+        return {"kind": "list", "size": size * item["size"], "shape": [size, *item["shape"]], "item": item["item"]}
+    return {"kind": "list", "size": size, "shape": [size], "item": item}
 
 
 def _scalars(column: pa.Array, buffers: Buffers) -> dict[str, Any]:

@@ -16,6 +16,8 @@
   const getTime = Date.prototype.getTime;
   const setHas = Set.prototype.has, setAdd = Set.prototype.add, setDelete = Set.prototype.delete;
   const dateOf = (value) => { try { return apply(getTime, value, []); } catch { return null; } };
+  const arrayConcat = Array.prototype.concat;
+  const concat = (path, more) => apply(arrayConcat, path, [more]);
   const set = (array, index, value) => { defineProperty(array, index, { value, writable: true, enumerable: true, configurable: true }); };
 
   // What is no plain ECMAScript, or may block the thread or take memory that no limit counts.
@@ -69,9 +71,19 @@
 
   const rangeOf = (node, index) => (node.offsets ? [node.offsets[index], node.offsets[index + 1]] : [index * node.size, (index + 1) * node.size]);
 
+  // The index of the i-th element of a tensor, axis by axis.
+  const indexOf = (i, shape) => {
+    const index = new Array(shape.length);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      index[axis] = String(i % shape[axis]);
+      i = (i - (i % shape[axis])) / shape[axis];
+    }
+    return index;
+  };
+
   const pathsOf = (node, count) => {
     const { paths } = node;
-    for (let i = paths.length; i < count; i++) paths[i] = freeze([String(i)]);
+    for (let i = paths.length; i < count; i++) set(paths, i, freeze(node.shape ? indexOf(i, node.shape) : [String(i)]));
     return paths;
   };
 
@@ -84,10 +96,11 @@
   const addCells = (node, index, path, timestamp, cells) => {
     const isNull = node.valid !== null && node.valid[index] === 0;
     if (node.kind === "row") {
-      node.fields.forEach((field, i) => addCells(field, index, [...path, node.names[i]], timestamp, cells));
+      node.fields.forEach((field, i) => addCells(field, index, concat(path, node.names[i]), timestamp, cells));
     } else if (node.kind === "list" && !isNull) {
       const [start, end] = rangeOf(node, index);
-      for (let i = start; i < end; i++) addCells(node.item, i, [...path, String(i - start)], timestamp, cells);
+      const paths = pathsOf(node, end - start);
+      for (let i = start; i < end; i++) addCells(node.item, i, concat(path, paths[i - start]), timestamp, cells);
     } else {
       set(cells, cells.length, [freeze(path), isNull || node.kind === "list" ? null : scalarAt(node, index), timestamp]);
     }
