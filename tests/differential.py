@@ -129,9 +129,9 @@ def expected(case: Case, row: Row) -> Any:
         arguments: dict[str, Any] = {}
         for name, given in case.inputs.items():
             if isinstance(given, list):
-                arguments[name] = [_tensor(item, row.get(f"{name}_{index}")) for index, item in enumerate(given)]
+                arguments[name] = [tensor_of(item, row.get(f"{name}_{index}")) for index, item in enumerate(given)]
             else:
-                arguments[name] = _tensor(given, row.get(name))
+                arguments[name] = tensor_of(given, row.get(name))
         dtype = case.attributes.get("dtype")
         arguments |= {attr.name: _attribute(attr, case.attributes[attr.name], dtype) for attr in attributes}
         made = getattr(tf.raw_ops, case.operator)(**arguments)
@@ -156,10 +156,11 @@ def _shape(value: Any) -> Any:
     return None if value == "unknown" else [None if axis < 0 else axis for axis in value]
 
 
-def _tensor(item: Draw | Literal, value: np.ndarray | None) -> Any:
+def tensor_of(item: Draw | Literal, value: Any) -> Any:
+    """An input of a call, from an array or a tensor in the dtype in which SQL holds it."""
     if isinstance(item, Literal):
         return item.value if item.dtype is None else tf.constant(item.value, item.dtype)
-    stored = tf.constant(value, item.storage)
+    stored = tf.convert_to_tensor(value, item.storage)
     if item.dtype == item.storage:
         return stored
     return tf.bitcast(stored, item.dtype) if item.dtype.startswith("q") else tf.cast(stored, item.dtype)
