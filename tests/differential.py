@@ -187,8 +187,15 @@ def _shape(value: Any) -> Any:
     return None if value == "unknown" else [None if axis < 0 else axis for axis in value]
 
 
-def _tensor(draw: Draw, value: np.ndarray) -> tf.Tensor:
-    stored = tf.constant(value, draw.storage)
+def tensor_of(item: Draw | Literal, value: Any) -> Any:
+    """An input of a call, from an array or a tensor in the dtype in which SQL holds it."""
+    if isinstance(item, Literal):
+        return item.value if item.dtype is None else tf.constant(item.value, item.dtype)
+    return _tensor(item, value)
+
+
+def _tensor(draw: Draw, value: Any) -> tf.Tensor:
+    stored = tf.convert_to_tensor(value, draw.storage)
     if draw.dtype == draw.storage:
         return stored
     return tf.bitcast(stored, draw.dtype) if draw.dtype.startswith("q") else tf.cast(stored, draw.dtype)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _RULES = {
     "constant": "the same for every row, computed once a batch",
+    "elementwise": "direct: one call for the batch on the stacked rows, element by element",
+    "leading": "direct: one call for the batch on the stacked rows, the rows a leading axis",
+    "folded": "folded: one call for the batch, the rows laid along the operator's own batch axis",
     "converted": "converted: one call for the batch",
     "mapped": "mapped: in a loop inside the batch's call",
     "looped": "looped: one row after the other inside the batch's call",

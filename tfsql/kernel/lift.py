@@ -1,8 +1,9 @@
 """From one row to many: a program as a TensorFlow function over a batch of rows.
 
-``batched`` takes rows of one shape and makes one call of each operator for the whole batch, by TensorFlow's own
-converter; operators that it cannot convert run in a loop inside the same function. ``looped`` takes rows of any
-shapes and results of any shapes: everything runs in one loop inside one function.
+``batched`` takes rows of one shape and makes one call of each operator for the whole batch: by a cheaper equal, by the
+operator itself on the stacked rows, or by TensorFlow's own converter; what none of them can do runs in a loop inside
+the same function. ``looped`` takes rows of any shapes and results of any shapes: everything runs in one loop inside one
+function.
 """
 
 from __future__ import annotations
@@ -16,17 +17,15 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.ops.parallel_for import pfor
 
+from tfsql.kernel.direct import call_on_stack, direct_rule_of, varying_inputs
 from tfsql.kernel.graph import Environment, Program, Shape, static_shapes, storable
 from tfsql.kernel.lower import lowering_of
+from tfsql.registry.batching import wrong_converters
 from tfsql.tree import Call, Leaf, Node, Output
 from tfsql.types import WIDENED
 
 CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
 LOWERED = "lowered to "
-
-# Operators whose converter gives wrong results, or fails on inputs that some rows share (TensorFlow 2.21); they are
-# mapped.
-WRONG_CONVERTERS = frozenset({"ClipByValue", "MaxPoolGradGradV2", "PadV2", "StringFormat"})
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class Lifted:
 
 @cache
 def _convertible() -> frozenset[str]:
-    """The operators for which TensorFlow has a converter. Private registry: TensorFlow 2.21 has no public list."""
-    return frozenset(pfor._pfor_converter_registry) - WRONG_CONVERTERS
+    """The operators that TensorFlow converts rightly. Private registry: TensorFlow 2.21 has no public list."""
+    return frozenset(pfor._pfor_converter_registry) - wrong_converters().keys()
 
 
 @contextmanager
@@ -139,7 +138,7 @@ class _Lifting:
                 self._rules[call] = CONSTANT
                 self._environment.evaluate(call)
                 continue
-            if self._lower(call, segment):
+            if self._lower(call, segment) or self._direct(call, segment):
                 segment = []
                 continue
             rule = CONVERTED if call.op in _convertible() else MAPPED
@@ -162,6 +161,38 @@ class _Lifting:
         self._environment.put(_outputs(call)[0], made)
         self._rules[call] = f"{LOWERED}{lowering.name}"
         return True
+
+    def _direct(self, call: Call, segment: list[Call]) -> bool:
+        """Makes a call on the stacked rows, if a rule allows it, behind the calls of ``segment``; whether it has."""
+        rule = direct_rule_of(call, self._shape_of, self._program.is_varying)
+        if rule is None:
+            return False
+        self._flush(list(segment))
+        segment.clear()
+        varying = varying_inputs(call, self._program.is_varying)
+        assert varying is not None
+        inputs = [
+            [self._stacked(node) for node in item] if isinstance(item, tuple) else self._stacked(item)
+            for item in call.inputs
+        ]
+        outputs = _outputs(call)
+        shapes = [self._shape_of(node) or () for node in outputs]
+        try:
+            made = call_on_stack(rule.form, call.op, inputs, varying, dict(call.attributes), shapes)
+        except ValueError:  # refused at these lengths: the rule knows no more than ranks
+            return False
+        for node, tensor in zip(outputs, made, strict=True):
+            self._environment.put(node, tensor)
+        self._rules[call] = rule.form
+        return True
+
+    def _stacked(self, node: Node) -> tf.Tensor:
+        """A tensor of all rows with the shape of a row known; as it is, where it does not vary."""
+        tensor = self._environment.tensor(node)
+        shape = self._shape_of(node)
+        if self._program.is_varying(node) and shape is not None:
+            tensor.set_shape([None, *shape])
+        return tensor
 
     def _flush(self, segment: list[Call]) -> None:
         if not segment:

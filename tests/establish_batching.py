@@ -1,0 +1,236 @@
+"""Writes ``operators/batching.toml``: for which calls one call of the operator on the stacked rows is right.
+
+Run it from the root of the repository, after a new release of TensorFlow or after a change of ``operators/cases``:
+
+    python tests/establish_batching.py            every exposed operator; some minutes
+    python tests/establish_batching.py Lu FFT     only these; the others' rules stay as they are
+
+Each operator's cases are tried with every choice of the inputs that vary, with other shapes, dtypes and attributes,
+for 1, 2 and 7 rows, and compared with the calls row by row. A rule holds for the ranks at which every valid trial was
+right.
+Trials run in a process of their own, since some operators end the process on input that they should refuse; what was
+being tried then gets no rule. Read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).parent.parent / "operators" / "batching.toml"
+HEAD = """\
+# How the rows of a batch are computed, where TensorFlow's converter (tf.vectorized_map) does not do it. Written by
+# tests/establish_batching.py, which documents it; tests/operators/test_batching_rules.py tries every rule again.
+"""
+WORKERS = 2
+SECONDS_PER_OPERATOR = 120
+FORMS = ("leading", "folded")  # element by element is said of what is right as leading and keeps every shape
+# The number of an axis means another axis on the stack, so calls that have one need it to be what was tried.
+AXIS = re.compile(r"(.*_)?(axis|axes|dims?|dimensions?|perm)")
+# Where the trials are not the whole truth, found by reading.
+EXCLUDED = {
+    "BroadcastArgs": "two shapes of unequal length are aligned at their ends",
+    "Cast": "a number beyond the range of its new dtype becomes what the processor's instruction gives",
+}
+
+
+def main(operators: list[str]) -> None:
+    from tfsql.registry.coverage import exposed_names
+
+    names = operators or list(exposed_names())
+    document = tomllib.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    rules, wrong = dict(document.get("direct", {})), dict(document.get("wrong_converter", {}))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = [item for part in pool.map(_in_processes, [names[i::WORKERS] for i in range(WORKERS)]) for item in part]
+    for name, made in found:
+        rules.pop(name, None)
+        if made.get("rules"):
+            rules[name] = made["rules"]
+        if made.get("wrong"):
+            wrong.setdefault(name, f"differs from the rows where {made['wrong']} varies")
+        elif name in wrong:
+            print(f"{name}: no trial shows that its converter is wrong; the entry stays", file=sys.stderr)
+        if "died" in made:
+            print(f"{name}: the process ended with {made['died']}", file=sys.stderr)
+    FILE.write_text(text_of(rules, wrong), encoding="utf-8")
+    print(f"{len(rules)} operators with direct rules, {len(wrong)} wrong converters")
+
+
+def text_of(rules: dict[str, Any], wrong: dict[str, str]) -> str:
+    """The file of these rules."""
+    lines = [HEAD, "[wrong_converter]", *(f"{name} = {json.dumps(wrong[name])}" for name in sorted(wrong))]
+    lines += ["", "[direct]"]
+    for name in sorted(rules):
+        lines += [f"{name} = [", *(f"  {_entry(rule)}," for rule in rules[name]), "]"]
+    return "\n".join(lines) + "\n"
+
+
+def _entry(rule: dict[str, Any]) -> str:
+    parts = [f"{key} = {_value(value)}" for key, value in rule.items() if value]
+    return f"{{ {', '.join(parts)} }}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {json.dumps(item)}' for key, item in sorted(value.items()))} }}"
+    return json.dumps(value)
+
+
+# -- processes ---------------------------------------------------------------------------------------------------------
+
+
+def _in_processes(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """What is established for each operator; a process that ends is followed by another."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    left = list(names)
+    while left:
+        command = [sys.executable, __file__, "--try", *left]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("{"):
+                    made = json.loads(line)
+                    found.append((left.pop(0), made))
+                    print(found[-1][0], made.get("rules", ""), made.get("wrong", ""), file=sys.stderr, flush=True)
+        if left:
+            found.append((left.pop(0), {"died": process.returncode}))
+    return found
+
+
+def _try_all(names: list[str]) -> None:
+    for name in names:
+        faulthandler.dump_traceback_later(SECONDS_PER_OPERATOR, exit=True)
+        made = established(name)
+        faulthandler.cancel_dump_traceback_later()
+        print(json.dumps(made), flush=True)
+
+
+# -- what the trials say -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Evidence:
+    """The trials of one choice of varying inputs at one tuple of ranks.
+
+    Attributes:
+      right: the forms that were right in every trial so far.
+      is_elementwise: whether all shapes were equal in every trial so far.
+      is_converted: whether TensorFlow's converter was right in every trial so far.
+      values: for attributes that have few values, name and value, the forms that are right with it.
+    """
+
+    right: set[str]
+    is_elementwise: bool = True
+    is_converted: bool = True
+    values: dict[tuple[str, Any], set[str]] = field(default_factory=dict)
+
+
+def established(operator: str) -> dict[str, Any]:
+    """The rules of an operator, and the inputs that make its converter wrong if something does."""
+    from tfsql.registry import operator_spec
+    from tfsql.registry.batching import wrong_converters
+    from tfsql.registry.cases import cases_of
+
+    spec = operator_spec(operator)
+    assert spec is not None
+    cases = [case for case in cases_of(operator) if case.is_comparable]
+    if spec.is_stateful or not cases or operator in EXCLUDED:
+        return {}
+    evidence: dict[tuple[Any, ...], dict[tuple[int, ...], _Evidence]] = defaultdict(dict)
+    wrong: set[str] = set()
+    for case in cases:
+        _gather(case, evidence, wrong)
+    pinned = {
+        attribute.name: sorted({case.attributes.get(attribute.name, attribute.default) for case in cases})
+        for attribute in spec.attributes
+        if attribute.kind == "int" and AXIS.fullmatch(attribute.name)
+    }
+    is_convertible = not wrong and operator not in wrong_converters()
+    has_axes = any(AXIS.fullmatch(argument.name) for argument in spec.inputs)
+    tried = {} if has_axes else evidence
+    rules = [rule for vary, known in tried.items() for rule in _rules_of(spec, vary, known, pinned, is_convertible)]
+    return {"rules": rules, "wrong": ", ".join(sorted(wrong))}
+
+
+def _gather(case: Any, evidence: Any, wrong: set[str]) -> None:
+    from batching_trials import choices, other_attributes, other_dtypes, variants
+
+    for vary in choices(case):
+        known = evidence[tuple(name for name in case.inputs if name in vary)]
+        for variant in variants(case, vary):
+            _weigh(variant, vary, known, wrong)
+        for variant in other_dtypes(case):
+            _weigh(variant, vary, known, wrong)
+        for name, value, variant in other_attributes(case):
+            _weigh(variant, vary, known, wrong, (name, value))
+
+
+def _weigh(case: Any, vary: frozenset[str], known: Any, wrong: set[str], changed: Any = None) -> None:
+    """Adds one trial to what is known; one that is no valid call says nothing."""
+    from batching_trials import CONVERTED, RIGHT, WRONG, Trial, few_values
+    from tensorflow.python.ops.parallel_for import pfor
+
+    trial = Trial(case, vary)
+    if trial.ranks is None or trial.truth is None:
+        return
+    converted = trial.outcome(CONVERTED) if case.operator in pfor._pfor_converter_registry else ""
+    if converted == WRONG:
+        wrong.update(vary)
+    found = known.get(trial.ranks) or _Evidence(set(FORMS))
+    right = {form for form in sorted(found.right) if trial.outcome(form) == RIGHT}
+    if changed is not None:
+        found.values[changed] = found.values.get(changed, set(FORMS)) & right
+        return
+    known[trial.ranks] = found
+    found.right = right
+    found.is_converted &= converted == RIGHT
+    found.is_elementwise &= trial.is_elementwise()
+    for attribute in few_values(trial.spec):
+        value = case.attributes.get(attribute.name, attribute.default)
+        found.values.setdefault((attribute.name, value), set(FORMS))
+
+
+def _rules_of(
+    spec: Any, vary: tuple[str, ...], known: dict[tuple[int, ...], _Evidence], pinned: Any, is_convertible: bool
+) -> Iterator[dict[str, Any]]:
+    """The rules for one choice of varying inputs, where TensorFlow's converter is not right already."""
+    needed = {ranks: item for ranks, item in known.items() if not (item.is_converted and is_convertible)}
+    leading = {ranks: item for ranks, item in needed.items() if "leading" in item.right}
+    folded = {ranks: item for ranks, item in needed.items() if "folded" in item.right and ranks not in leading}
+    is_elementwise = all(item.is_elementwise for item in leading.values()) and any(0 in ranks for ranks in leading)
+    for form, chosen in (("leading", leading), ("folded", folded)):
+        if chosen:
+            only = pinned | _proven(spec, form, list(known.values()))
+            name = "elementwise" if is_elementwise and form == "leading" else form
+            yield {"form": name, "vary": list(vary), "ranks": sorted(chosen), "only": only}
+
+
+def _proven(spec: Any, form: str, evidence: list[_Evidence]) -> dict[str, list[Any]]:
+    """The values with which a form was right, of the attributes for which that is not every value."""
+    from batching_trials import few_values
+
+    made = {}
+    for attribute, values in few_values(spec).items():
+        forms = {value: [item.values.get((attribute.name, value)) for item in evidence] for value in values}
+        tried = {value: [found for found in forms[value] if found is not None] for value in values}
+        proven = [value for value in values if tried[value] and all(form in found for found in tried[value])]
+        if len(proven) < len(values):
+            made[attribute.name] = proven
+    return made
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--try"]:
+        _try_all(sys.argv[2:])
+    else:
+        main(sys.argv[1:])
