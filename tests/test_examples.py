@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
+from nbclient import NotebookClient
+from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -38,3 +44,18 @@ def test_the_tutorial_in_sql_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.count(",20,0.0000") == 5
     assert second.count(",20,") == 5
     assert ",0.0000" not in second
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_notebook_runs_and_draws() -> None:
+    notebook = nbformat.read(EXAMPLES / "convolutions.ipynb", 4)
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(EXAMPLES)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum(output.get("text", "").count("the greatest difference is") for output in outputs) == 5
+    menus = [output["data"]["text/plain"] for output in outputs if "Dropdown" in str(output.get("data"))]
+    assert len(menus) == 1
+    assert "Right Sobel" in menus[0]
+    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == 6
+    for picture in pictures:
+        assert np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L")).std() > 10
