@@ -138,7 +138,8 @@ class Trial:
         assert self.truth is not None
         wanted, shapes = self.truth
         try:
-            function = self._traced(self._converted if form == CONVERTED else self._direct(form, shapes), [None])
+            body = self._converted(shapes) if form == CONVERTED else self._direct(form, shapes)
+            function = self._traced(body, [None])
             for count in ROW_COUNTS:
                 stacked = [np.stack([row[name] for row in self.rows[:count]]) for name in self._stacked_names]
                 made = [tensor.numpy() for tensor in function(*map(tf.constant, stacked))]
@@ -155,13 +156,19 @@ class Trial:
 
         return body
 
-    def _converted(self, tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-        level = tf.get_logger().level
-        tf.get_logger().setLevel(logging.CRITICAL)
-        try:
-            return list(tf.vectorized_map(self._on_row, tensors, fallback_to_while_loop=False))
-        finally:
-            tf.get_logger().setLevel(level)
+    def _converted(self, shapes: list[tuple[int, ...]]) -> Callable[[dict[str, tf.Tensor]], list[tf.Tensor]]:
+        def body(tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+            level = tf.get_logger().level
+            tf.get_logger().setLevel(logging.CRITICAL)
+            try:
+                made = list(tf.vectorized_map(self._on_row, tensors, fallback_to_while_loop=False))
+            finally:
+                tf.get_logger().setLevel(level)
+            if any(tensor.shape.rank != len(shape) + 1 for tensor, shape in zip(made, shapes, strict=True)):
+                raise ValueError("converted to another rank")
+            return made
+
+        return body
 
     def _is_equal(self, made: list[np.ndarray], wanted: list[list[Any]]) -> bool:
         picked = [index for index, name in enumerate(self._output_names(len(made))) if self._is_picked(name)]
@@ -231,6 +238,7 @@ def variants(case: Case, vary: frozenset[str]) -> Iterator[Case]:
         (vary, lambda shape: shape[2:]),
         (everything, lambda shape: tuple(axis + 1 if axis > 1 else axis for axis in shape)),
         (everything, lambda shape: (2, *shape[1:]) if shape[:1] == (1,) else shape),
+        (everything - vary, lambda shape: ()),
     ]
     seen = set()
     for names, change in changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -271,11 +272,24 @@ def compare_rows(con: tfsql.Connection, case: Case, count: int, null_rows: froze
     drawn = case.rows(count)
     rows = [None if position in null_rows and case.columns() else row for position, row in enumerate(drawn)]
     wanted = expected_rows(case, rows)
-    constants = {name: drawn[0][name] for name in drawn[0] if name not in case.columns()}
-    call = call_text(case, {name: f"${name}" for name in constants})
-    data = table_of(case, rows, drawn[0])
-    got = results(con, f"SELECT row, {call} AS y FROM data ORDER BY row", constants or None, data)
+    got = results(con, *_query(case, drawn[0]), table_of(case, rows, drawn[0]))
     check_rows(got, wanted, case)
+
+
+def _query(case: Case, row: Row) -> tuple[str, Row | None]:
+    """A case over the table ``data``, and its parameters: the drawn inputs that do not vary."""
+    constants = {name: value for name, value in row.items() if name not in case.columns()}
+    call = call_text(case, {name: f"${name}" for name in constants})
+    return f"SELECT row, {call} AS y FROM data ORDER BY row", constants or None
+
+
+def rule_of(con: tfsql.Connection, case: Case) -> str:
+    """How the rows of a case are computed: the first word that EXPLAIN has for it, after ``compare_rows``."""
+    relation = con.sql(*_query(case, case.rows(1)[0]))
+    assert relation is not None
+    found = re.search(rf"= {case.operator}\(.*\n +(\w+)", relation.explain())
+    assert found is not None
+    return found.group(1)
 
 
 def expected_rows(case: Case, rows: list[Row | None]) -> list[Any]:

@@ -9,7 +9,8 @@ Each operator's cases are tried with every choice of the inputs that vary, with 
 for 1, 2 and 7 rows, and compared with the calls row by row. A rule holds for the ranks at which every valid trial was
 right.
 Trials run in a process of their own, since some operators end the process on input that they should refuse; what was
-being tried then gets no rule. Read the difference before you commit it.
+being tried then is tried as its cases are written. Read the difference before you commit it: a rule may be right for
+these values only, see ``EXCLUDED``.
 """
 
 from __future__ import annotations
@@ -32,14 +33,20 @@ HEAD = """\
 # How the rows of a batch are computed, where TensorFlow's converter (tf.vectorized_map) does not do it. Written by
 # tests/establish_batching.py, which documents it; tests/operators/test_batching_rules.py tries every rule again.
 """
+VARIED, PLAINLY = "--varied", "--plainly"  # how a process tries the operators that it is given
 WORKERS = 2
 SECONDS_PER_OPERATOR = 120
 FORMS = ("leading", "folded")  # element by element is said of what is right as leading and keeps every shape
 # The number of an axis means another axis on the stack, so calls that have one need it to be what was tried.
-AXIS = re.compile(r"(.*_)?(axis|axes|dims?|dimensions?|perm)")
+AXIS = re.compile(r"(.*_)?(axis|axes|dims?|dimensions?|perm)|reduction_indices|dimension_numbers|batch_group_count")
 # Where the trials are not the whole truth, found by reading.
 EXCLUDED = {
     "BroadcastArgs": "two shapes of unequal length are aligned at their ends",
+    "FusedBatchNormGradV3": "only an input that the kernel ignores may vary",
+    "QuantizeAndDequantizeV4Grad": "the gradients of the range are sums over all rows",
+    "RequantizationRange": "the range is that of all rows",
+    "RequantizationRangePerChannel": "the range is that of all rows",
+    "ToBool": "a stack is true if it is not empty",
     "Cast": "a number beyond the range of its new dtype becomes what the processor's instruction gives",
 }
 
@@ -94,7 +101,7 @@ def _in_processes(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
     left = list(names)
     while left:
-        command = [sys.executable, __file__, "--try", *left]
+        command = [sys.executable, __file__, VARIED, *left]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -103,14 +110,21 @@ def _in_processes(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
                     found.append((left.pop(0), made))
                     print(found[-1][0], made.get("rules", ""), made.get("wrong", ""), file=sys.stderr, flush=True)
         if left:
-            found.append((left.pop(0), {"died": process.returncode}))
+            found.append((left[0], _try_plainly(left.pop(0)) | {"died": process.returncode}))
     return found
 
 
-def _try_all(names: list[str]) -> None:
+def _try_plainly(name: str) -> dict[str, Any]:
+    """What the operator's cases tell as they are written."""
+    command = [sys.executable, __file__, PLAINLY, name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+
+
+def _try_all(names: list[str], *, is_plain: bool) -> None:
     for name in names:
         faulthandler.dump_traceback_later(SECONDS_PER_OPERATOR, exit=True)
-        made = established(name)
+        made = established(name, is_plain=is_plain)
         faulthandler.cancel_dump_traceback_later()
         print(json.dumps(made), flush=True)
 
@@ -135,8 +149,12 @@ class _Evidence:
     values: dict[tuple[str, Any], set[str]] = field(default_factory=dict)
 
 
-def established(operator: str) -> dict[str, Any]:
-    """The rules of an operator, and the inputs that make its converter wrong if something does."""
+def established(operator: str, *, is_plain: bool = False) -> dict[str, Any]:
+    """The rules of an operator, and the inputs that make its converter wrong if something does.
+
+    Args:
+      is_plain: whether to leave out other shapes, dtypes and attributes than the cases have.
+    """
     from tfsql.registry import operator_spec
     from tfsql.registry.batching import wrong_converters
     from tfsql.registry.cases import cases_of
@@ -149,11 +167,11 @@ def established(operator: str) -> dict[str, Any]:
     evidence: dict[tuple[Any, ...], dict[tuple[int, ...], _Evidence]] = defaultdict(dict)
     wrong: set[str] = set()
     for case in cases:
-        _gather(case, evidence, wrong)
+        _gather(case, evidence, wrong, is_plain=is_plain)
     pinned = {
         attribute.name: sorted({case.attributes.get(attribute.name, attribute.default) for case in cases})
         for attribute in spec.attributes
-        if attribute.kind == "int" and AXIS.fullmatch(attribute.name)
+        if attribute.kind in ("int", "string") and AXIS.fullmatch(attribute.name)
     }
     is_convertible = not wrong and operator not in wrong_converters()
     has_axes = any(AXIS.fullmatch(argument.name) for argument in spec.inputs)
@@ -162,16 +180,14 @@ def established(operator: str) -> dict[str, Any]:
     return {"rules": rules, "wrong": ", ".join(sorted(wrong))}
 
 
-def _gather(case: Any, evidence: Any, wrong: set[str]) -> None:
+def _gather(case: Any, evidence: Any, wrong: set[str], *, is_plain: bool) -> None:
     from batching_trials import choices, other_attributes, other_dtypes, variants
 
     for vary in choices(case):
         known = evidence[tuple(name for name in case.inputs if name in vary)]
-        for variant in variants(case, vary):
+        for variant in [case] if is_plain else [*variants(case, vary), *other_dtypes(case)]:
             _weigh(variant, vary, known, wrong)
-        for variant in other_dtypes(case):
-            _weigh(variant, vary, known, wrong)
-        for name, value, variant in other_attributes(case):
+        for name, value, variant in [] if is_plain else other_attributes(case):
             _weigh(variant, vary, known, wrong, (name, value))
 
 
@@ -209,8 +225,8 @@ def _rules_of(
     folded = {ranks: item for ranks, item in needed.items() if "folded" in item.right and ranks not in leading}
     is_elementwise = all(item.is_elementwise for item in leading.values()) and any(0 in ranks for ranks in leading)
     for form, chosen in (("leading", leading), ("folded", folded)):
-        if chosen:
-            only = pinned | _proven(spec, form, list(known.values()))
+        only = pinned | _proven(spec, form, list(known.values()))
+        if chosen and all(only.values()):
             name = "elementwise" if is_elementwise and form == "leading" else form
             yield {"form": name, "vary": list(vary), "ranks": sorted(chosen), "only": only}
 
@@ -230,7 +246,7 @@ def _proven(spec: Any, form: str, evidence: list[_Evidence]) -> dict[str, list[A
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--try"]:
-        _try_all(sys.argv[2:])
+    if sys.argv[1:2] in ([VARIED], [PLAINLY]):
+        _try_all(sys.argv[2:], is_plain=sys.argv[1] == PLAINLY)
     else:
         main(sys.argv[1:])

@@ -95,6 +95,17 @@ def test_it_can_be_turned_off(con: tfsql.Connection) -> None:
     assert len(rows) == 9
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(
+    ("arguments", "wanted"), [("", (2, 3)), (", axis := [0]", (2, 1, 3)), (", axis := [-2]", (1, 2, 3))]
+)
+def test_a_squeeze_keeps_the_rows(con: tfsql.Connection, rows: int, arguments: str, wanted: tuple[int, ...]) -> None:
+    boxes = np.arange(rows * 6, dtype=np.float32).reshape(rows, 1, 2, 1, 3)
+    relation = con.sql(f"SELECT tf_Pack([tf_Squeeze(column0{arguments})]) AS y FROM boxes")
+    assert "lowered to a reshape" in relation.explain()
+    np.testing.assert_array_equal(relation.numpy()["y"], boxes.reshape(rows, 1, *wanted))
+
+
 # -- the stream and the engine's calls ---------------------------------------------------------------------------------
 
 QUERIES = (

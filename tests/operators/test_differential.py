@@ -11,7 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from differential import call_text, changed_inputs, check, check_rows, compare_rows, expected_rows, results, table_of
+from differential import (
+    call_text,
+    changed_inputs,
+    check,
+    check_rows,
+    compare_rows,
+    expected_rows,
+    results,
+    rule_of,
+    table_of,
+)
 
 import tfsql
 from tfsql.registry import operator_spec, written_inputs
@@ -44,9 +54,12 @@ def test_cases_have_names_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("case", parameters(CASES))
-def test_one_row_and_seven_with_a_null(con: tfsql.Connection, case: Case, operator: str) -> None:
+def test_one_row_and_seven_with_a_null(
+    con: tfsql.Connection, case: Case, operator: str, record_property: Any
+) -> None:
     compare_rows(con, case, 1)
     compare_rows(con, case, 7, frozenset({4}))
+    record_property("rule", rule_of(con, case))
 
 
 # -- the sweep ---------------------------------------------------------------------------------------------------------

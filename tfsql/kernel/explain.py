@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tfsql.tree import Call
 
 _RULES = {
-    "constant": "the same for every row, computed once a batch",
+    "constant": "constant: the same for every row, computed once a batch",
     "elementwise": "direct: one call for the batch on the stacked rows, element by element",
     "leading": "direct: one call for the batch on the stacked rows, the rows a leading axis",
     "folded": "folded: one call for the batch, the rows laid along the operator's own batch axis",

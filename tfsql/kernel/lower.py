@@ -156,6 +156,23 @@ def _make_as_bands(site: Site, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.reshape(made, [-1, batch, height.output, width.output, filters])
 
 
+# -- axes of length 1 --------------------------------------------------------------------------------------------------
+#
+# TensorFlow 2.21's own converter of Squeeze drops the axis of the rows, too, where there is but one row.
+
+
+def _is_squeezable(site: Site) -> bool:
+    return site.varying == (True,) and site.shapes[0] is not None and None not in site.shapes[0]
+
+
+def _make_squeezed(site: Site, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    shape = site.shapes[0]
+    assert shape is not None
+    dropped = {axis % len(shape) for axis in site.attribute("axis") or ()}
+    kept = [length for axis, length in enumerate(shape) if (axis not in dropped if dropped else length != 1)]
+    return tf.reshape(inputs[0], [tf.shape(inputs[0])[0], *kept])
+
+
 LOWERINGS = (
     Lowering(
         "a product of banded matrices, the width as channels",
@@ -164,4 +181,5 @@ LOWERINGS = (
         _make_as_bands,
         tolerance=1e-6,
     ),
+    Lowering("a reshape", frozenset({"Squeeze"}), _is_squeezable, _make_squeezed, tolerance=0),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import textwrap
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from tfsql.registry.cases import cases_of, limits
@@ -10,7 +11,9 @@ from tfsql.registry.opdef import wrapped_names
 from tfsql.registry.policy import EXPOSED, verdict
 
 _HEADS = ("category", "exposed", "with a case", "equal", "limits")
-_GENERATED = "generated"
+# The words that EXPLAIN begins with, from the rules that make one call for a batch to those that go row by row.
+_RULES = ("constant", "direct", "folded", "lowered", "converted", "mapped", "looped")
+_ROW_BY_ROW = ("mapped", "looped")
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,18 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     first, *rest = cells
     numbers = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
     return "  ".join([first.ljust(widths[0]), *numbers])
+
+
+def batching_text(rules: Mapping[str, Collection[str]]) -> str:
+    """How many operators each rule batches, with the names of those that go row by row.
+
+    Args:
+      rules: the first word of EXPLAIN's rule for each case of an operator; the slowest of them counts.
+    """
+    named: dict[str, list[str]] = {rule: [] for rule in _RULES}
+    for name, found in sorted(rules.items()):
+        if found:
+            named[max(found, key=_RULES.index)].append(name)
+    counts = [f"{len(names)} {rule}" for rule, names in named.items()]
+    lists = [textwrap.fill(f"{rule}: {', '.join(named[rule])}", 120) for rule in _ROW_BY_ROW if named[rule]]
+    return "\n".join([", ".join(counts), *lists])
