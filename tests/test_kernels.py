@@ -78,3 +78,24 @@ def test_rows_stay_in_order_over_many_batches() -> None:
         result = con.sql("SELECT i, tf_Mul(i, 2) AS d FROM big").numpy()
         assert (result["d"] == 2 * result["i"]).all()
         assert (result["i"][1:] > result["i"][:-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "rule"),
+    [
+        ("tf_StringUpper(s)", "direct: one call for the batch on the stacked rows, element by element"),
+        ("tf_MatrixDeterminant(m)", "direct: one call for the batch on the stacked rows, the rows a leading axis"),
+        ("tf_ResizeBilinear(p, [4, 4])", "folded: one call for the batch, the rows laid along"),
+        ("tf_Squeeze(p)", "lowered to a reshape"),
+        ("tf_Square(x)", "converted: one call for the batch"),
+        ("tf_LinSpace(i, i + 1, 3)", "mapped: in a loop inside the batch's call"),
+        ("tf_Unique(x)", "looped: one row after the other"),
+    ],
+)
+def test_explain_names_how_rows_are_batched(con: tfsql.Connection, call: str, rule: str) -> None:
+    table = (
+        "SELECT i::FLOAT AS i, x, 'a' AS s, [x, x]::FLOAT[2][2] AS m, "
+        "[[[[x[1]], [x[2]]]]]::FLOAT[1][2][1][1] AS p FROM t"
+    )
+    kernels = explained(con, f"SELECT {call} AS y FROM ({table})")
+    assert any(rule in text for name, text in kernels.items() if "kernel" in name), kernels

@@ -19,7 +19,7 @@ _RULES = {
     "converted": "converted: one call for the batch",
     "mapped": "mapped: in a loop inside the batch's call",
     "looped": "looped: one row after the other inside the batch's call",
-    "by shape": "rows of one shape are converted together, single shapes looped",
+    "by shape": "rows of one shape are computed together, single shapes looped",
 }
 
 
