@@ -147,7 +147,8 @@ def _rows_of_batch(tensor: tf.Tensor, count: int, is_varying: bool) -> Rows:
 
 def _array_of(tensor: tf.Tensor) -> np.ndarray:
     """The elements of a tensor, in its own memory where NumPy has its dtype: ``numpy()`` would copy them."""
-    return np.asarray(tensor.numpy() if tensor.dtype == tf.string else memoryview(tensor))
+    # NumPy's own dtype for bytes drops zeros at their end.
+    return np.asarray(tensor.numpy(), object) if tensor.dtype == tf.string else np.asarray(memoryview(tensor))
 
 
 def _rows_of_loop(elements: np.ndarray, shapes: np.ndarray, tensor: TensorType) -> Rows:
