@@ -17,6 +17,9 @@ import sys, tfsql
 con = tfsql.connect(sys.argv[1])
 con.sql("CREATE TABLE t AS SELECT i, [[i, 1, 2], [3, 4, 5]]::FLOAT[3][2] AS x FROM range(4) r(i)")
 con.sql("CREATE VIEW doubled AS SELECT i, tf_Mul(x, 2) AS y FROM t")
+con.sql("CREATE FUNCTION energy(x) AS tf_Sum(tf_Square(sharpen(x)), [0, 1])")
+con.sql("CREATE FUNCTION ink(x) AS jseval('return x.reduce((sum, cell) => sum + cell[1], 0)', 'x', x)")
+con.sql("CREATE VIEW inked AS SELECT i, ink(x) AS ink FROM t")
 con.sql("CREATE TABLE squared AS SELECT i, tf_Square(x) AS y FROM t")
 con.sql(f"COPY (SELECT i, tf_Square(x) AS y, tf_Where(x) AS w FROM t) TO '{sys.argv[2]}' (FORMAT parquet)")
 """
@@ -60,6 +63,17 @@ def test_a_new_process_reads_shapes_and_views(written: tuple[str, str]) -> None:
     assert got["view"] == [["float32[2, 3]"], [[[[4.0, 2.0, 4.0], [6.0, 8.0, 10.0]]]]]
     assert got["parquet"] == [["float32[2, 3]"], [[squares]]]
     assert got["function"] == [["FLOAT"], [[59.0]]]
+
+
+def test_a_new_process_calls_functions(written: tuple[str, str]) -> None:
+    queries = {
+        "operators": "SELECT energy(x) = tf_Sum(tf_Square(sharpen(x)), [0, 1]) FROM t WHERE i = 2",
+        "javascript": "SELECT ink(x) AS ink FROM t WHERE i = 2",
+        "view": "SELECT ink FROM inked WHERE i = 2",
+    }
+    got = json.loads(run(READ, written[0], json.dumps(queries)))
+    assert got["operators"] == [["BOOLEAN"], [[True]]]
+    assert got["javascript"] == got["view"] == [["DOUBLE"], [[17.0]]]
 
 
 def test_pyarrow_reads_the_shapes_too(written: tuple[str, str]) -> None:

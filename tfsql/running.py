@@ -97,10 +97,10 @@ class StatementRun:
             raise UnsupportedError("PREPARE cannot hold tensor operators", hint="Pass parameters: con.sql(text, [1.0])")
         if head == "EXPLAIN":
             return self._explain_relation()
-        if head == "VIEW" and self._features.is_tfsql:
+        if head == "VIEW" and self._is_tfsql():
             self._create_view()
             return None
-        if head == "FUNCTION" and self._features.is_tfsql and self._create_function():
+        if head == "FUNCTION" and self._is_tfsql() and self._create_function():
             return None
         if head in ("SHOW FUNCTIONS", "DESCRIBE FUNCTION"):
             return self._describe_functions()
@@ -158,9 +158,8 @@ class StatementRun:
             if self._features.is_tfsql or is_shell_call:
                 raise
             return verbatim
-        environment = self._connection.environment(
-            self._parameters, self._variables, self._tables, has_call=self._features.has_call
-        )
+        has_call = self._features.has_call or bool(self._connection.catalog.views)  # a view may hold calls
+        environment = self._connection.environment(self._parameters, self._variables, self._tables, has_call=has_call)
         is_desugared = desugared.tokens != statement.tokens
         binder = StatementBinder(desugared, environment, is_desugared=is_desugared)
         binder.statement(tree)
@@ -171,6 +170,10 @@ class StatementRun:
         if stream is not None and stream.is_needed:
             sql = stream.sql
         return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), stream)
+
+    def _is_tfsql(self) -> bool:
+        """Whether the engine alone cannot run the statement: it holds something of tfsql, or calls what does."""
+        return self._features.is_tfsql or (self._features.has_call and self._calls_shell(self.statement))
 
     def _calls_shell(self, statement: Statement) -> bool:
         functions = self._connection.functions

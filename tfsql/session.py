@@ -261,6 +261,7 @@ class Connection:
             register,
             self._file_types,
             self._trust,
+            self.settings,
         )
 
     def _file_types(self, path: str) -> Mapping[str, str]:

@@ -309,6 +309,20 @@ def test_changed_globals_do_not_change_the_driver(con: tfsql.Connection, code: s
     assert all(row[0] is not None for row in rows)
 
 
+def test_limits_are_settings(con: tfsql.Connection) -> None:
+    query = "SELECT value FROM tfsql_settings() WHERE name = 'tfsql_javascript_timeout_s'"
+    con.sql("SET tfsql_javascript_timeout_s = 2.5")
+    assert con.sql(query).fetchall() == [("2.5",)]
+    con.sql("RESET tfsql_javascript_timeout_s")
+    assert con.sql(query).fetchall() == [("10.0",)]
+    with pytest.raises(tfsql.TypeMismatchError, match="takes a number of seconds above 0"):
+        con.sql("SET tfsql_javascript_timeout_s = -1")
+    with pytest.raises(tfsql.BindError, match="There is no setting tfsql_nothing"):
+        con.sql("SET tfsql_nothing = 1")
+    with tfsql.connect(config={"tfsql_javascript_timeout_s": 3}) as other:
+        assert other.sql(query).fetchall() == [("3.0",)]
+
+
 def test_the_log_is_pythons(con: tfsql.Connection, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "tfsql.javascript"):
         value(con, "mldb.log('seen', {a: 1}); return 1")

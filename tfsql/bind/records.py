@@ -11,6 +11,7 @@ from tfsql.bind.functions import FunctionDefinition
 from tfsql.bind.scope import Scope
 from tfsql.errors import Span
 from tfsql.flatten import spread_columns
+from tfsql.settings import Settings
 from tfsql.split import KernelCache
 from tfsql.sugar import SPREAD
 from tfsql.types import SqlType, quote
@@ -155,6 +156,7 @@ class Environment:
       operators: the operators of the user's own, by lower-case name.
       register_table: makes a table readable and returns its name.
       trust: whether operators that touch files may be called.
+      settings: those of tfsql's own.
     """
 
     backend: Backend
@@ -168,3 +170,4 @@ class Environment:
     register_table: Callable[[Any], str] = lambda table: ""
     file_types: Callable[[str], Mapping[str, str]] = lambda path: {}
     trust: bool = False
+    settings: Settings = field(default_factory=Settings)

@@ -1,4 +1,4 @@
-"""FROM items that DuckDB does not know: sample, row_dataset, atom_dataset, read_idx, tf_operators, Parquet shapes."""
+"""FROM items that DuckDB does not know: sample, row_dataset, atom_dataset, read_idx, the catalogue, the settings."""
 
 from __future__ import annotations
 
@@ -177,11 +177,18 @@ def _tf_operators(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
     return quote(binder.register_table(operators_table()))
 
 
+def _settings(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
+    if _given(node):
+        raise BindError("tfsql_settings takes no arguments")
+    return quote(binder.register_table(binder.environment.settings.table()))
+
+
 _TABLE_FUNCTIONS: dict[str, Callable[[StatementBinder, exp.Expr, Scope], str]] = {
     "sample": _sample,
     "row_dataset": _row_dataset,
     "atom_dataset": _atom_dataset,
     "read_idx": _read_idx,
     "tf_operators": _tf_operators,
+    "tfsql_settings": _settings,
 }
 TABLE_FUNCTION_NAMES = frozenset(_TABLE_FUNCTIONS)
