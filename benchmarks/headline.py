@@ -10,15 +10,14 @@ The file is made of the shipped digits, each repeated with its rows rolled.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from timing import medians
 
 import tfsql
 
@@ -88,16 +87,10 @@ def main() -> None:
         contenders = {"by hand": by_hand(path), "tfsql": in_sql(path)}
         results = {name: numbers(run()) for name, run in contenders.items()}
         difference = float(np.abs(results["by hand"] - results["tfsql"]).max())
-        times: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(arguments.runs):
-            for name, run in contenders.items():
-                started = time.perf_counter()
-                run()
-                times[name].append(time.perf_counter() - started)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+        seconds = medians(contenders, arguments.runs)
     print(f"{arguments.rows} pictures, {arguments.runs} interleaved runs, greatest difference {difference:.2g}")
-    for name, median in medians.items():
-        print(f"{name:>8}  {median * 1000:8.0f} ms  {median / medians['by hand']:.2f}")
+    for name, median in seconds.items():
+        print(f"{name:>8}  {median * 1000:8.0f} ms  {median / seconds['by hand']:.2f}")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ The ratio is what SQL, the crossing into V8 and back, and the worker process cos
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 from py_mini_racer import MiniRacer
+from timing import medians
 
 import tfsql
 
@@ -79,17 +78,11 @@ def main() -> None:
     arguments = parser.parse_args()
     contenders = {"one call of V8": inside_v8(arguments.rows), "jseval": in_sql(arguments.rows)}
     results = {name: run() for name, run in contenders.items()}
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(arguments.runs):
-        for name, run in contenders.items():
-            started = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - started)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    seconds = medians(contenders, arguments.runs)
     print(f"{arguments.rows} pictures, {arguments.runs} interleaved runs, last pixels {results}")
-    for name, median in medians.items():
+    for name, median in seconds.items():
         per_row = median / arguments.rows * 1e6
-        print(f"{name:>14}  {median * 1000:8.0f} ms  {per_row:6.0f} us a row  {median / medians['one call of V8']:.2f}")
+        print(f"{name:>14}  {median * 1000:8.0f} ms  {per_row:6.0f} us a row  {median / seconds['one call of V8']:.2f}")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class PythonOperator(Signature):
     function: Callable[..., Any] = lambda: None
 
     def expand(self, inference: Inference, inputs: Mapping[str, Node], attributes: Mapping[str, Any]) -> Value:
-        from tfsql.infer.graphs import traced
+        from tfsql.infer.traced import traced
 
         return traced(self, inference, inputs, attributes)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tfsql.bind.calls import HostFunction
     from tfsql.bind.functions import FunctionDefinition
     from tfsql.custom_operators import CustomOperator
-    from tfsql.infer.graphs import GraphOperator
+    from tfsql.infer.frozen import GraphOperator
     from tfsql.types import SqlType
 
 _OPEN: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -149,7 +149,7 @@ class Connection:
         Raises:
           BindError: the file is missing or no graph, or a node is not in it.
         """
-        from tfsql.infer.graphs import graph_operator, read_graph
+        from tfsql.infer.frozen import graph_operator, read_graph
 
         check_name(name)
         try:

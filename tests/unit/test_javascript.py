@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import logging
 import math
 import os
@@ -10,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -78,8 +80,6 @@ def test_rows_and_tensors_arrive_as_cells(con: tfsql.Connection, argument: str, 
         "if (!x.every(c => Array.isArray(c[0]) && c[2] instanceof Date && c.length === 3)) throw 'no cells';"
         "return JSON.stringify(x.map(c => [c[0].join('.'), c[1]]))"
     )
-    import json
-
     assert json.loads(value(con, code, argument)) == expected
 
 
@@ -225,6 +225,15 @@ def test_many_rows(con: tfsql.Connection) -> None:
 
 # -- limits and isolation ----------------------------------------------------------------------------------------------
 
+@contextmanager
+def timeout(con: tfsql.Connection, seconds: float) -> Iterator[None]:
+    con.sql(f"SET tfsql_javascript_timeout_s = {seconds}")
+    try:
+        yield
+    finally:
+        con.sql("RESET tfsql_javascript_timeout_s")
+
+
 ENDLESS = [
     "while (true);",
     "while (true) { try { while (true); } catch (e) {} finally { while (true); } }",
@@ -237,25 +246,18 @@ ENDLESS = [
 
 @pytest.mark.parametrize("code", ENDLESS)
 def test_an_endless_call_ends(con: tfsql.Connection, code: str) -> None:
-    con.sql("SET tfsql_javascript_timeout_s = 0.5")
     started = time.monotonic()
-    try:
-        with pytest.raises(tfsql.ResourceError, match=r"ran for more than 0\.5 s") as caught:
-            con.sql("SELECT jseval($code, 'i', i) AS y FROM range(3) r(i)", {"code": code}).fetchall()
-    finally:
-        con.sql("RESET tfsql_javascript_timeout_s")
+    with timeout(con, 0.5), pytest.raises(tfsql.ResourceError, match=r"ran for more than 0\.5 s") as caught:
+        con.sql("SELECT jseval($code, 'i', i) AS y FROM range(3) r(i)", {"code": code}).fetchall()
     assert time.monotonic() - started < 8
     assert "tfsql_javascript_timeout_s" in (caught.value.hint or "")
     assert value(con, "return 1") == 1
 
 
 def test_many_rows_that_each_keep_the_limit_may_take_longer_together(con: tfsql.Connection) -> None:
-    con.sql("SET tfsql_javascript_timeout_s = 0.4")
-    try:
-        code = "let end = Date.now() + 30; while (Date.now() < end); return i"
+    code = "let end = Date.now() + 30; while (Date.now() < end); return i"
+    with timeout(con, 0.4):
         rows = con.sql("SELECT jseval($code, 'i', i) AS y FROM range(40) r(i)", {"code": code}).fetchall()
-    finally:
-        con.sql("RESET tfsql_javascript_timeout_s")
     assert rows == [(float(i),) for i in range(40)]
 
 
@@ -277,12 +279,8 @@ BOMBS = [
 
 @pytest.mark.parametrize("code", BOMBS)
 def test_a_bomb_ends_in_an_error(con: tfsql.Connection, code: str) -> None:
-    con.sql("SET tfsql_javascript_timeout_s = 5")
-    try:
-        with pytest.raises(tfsql.TfsqlError) as caught:
-            con.sql("SELECT jseval($code, 'x', 0) AS y", {"code": code}).fetchall()
-    finally:
-        con.sql("RESET tfsql_javascript_timeout_s")
+    with timeout(con, 5), pytest.raises(tfsql.TfsqlError) as caught:
+        con.sql("SELECT jseval($code, 'x', 0) AS y", {"code": code}).fetchall()
     assert "jseval script" in caught.value.message
     assert value(con, "return 1") == 1
 

@@ -327,7 +327,7 @@ class TensorBinder:
         Raises:
           BindError: there is no such graph, or no such constant in it.
         """
-        from tfsql.infer.graphs import GraphOperator
+        from tfsql.infer.frozen import GraphOperator
 
         operators = self._statement.environment.operators
         operator = operators.get(name.lower())

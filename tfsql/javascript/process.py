@@ -214,13 +214,10 @@ class RemoteFunction:
             }
         )
         answer, _ = worker.answer(START_S)
-        if answer["error"]:
-            self._number = number
-            self._generation = worker.generation
-            self.close()
-            return str(answer["error"])
         self._number, self._generation = number, worker.generation
-        return ""
+        if answer["error"]:
+            self.close()
+        return str(answer["error"])
 
     def close(self) -> None:
         """Gives the context up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -106,8 +106,7 @@ class Values:
             return self.others[start]
         if kind == STRING:
             return self.texts[start]
-        number = float(self.numbers[start])
-        return {NUMBER: number, BOOLEAN: bool(number), DATE: None}[kind] if kind != DATE else _date(number)
+        return _OF_NUMBER[kind](float(self.numbers[start]))
 
     # -- Arrow -------------------------------------------------------------------------------------------------------
 
@@ -257,6 +256,10 @@ def _date(milliseconds: float) -> datetime.datetime | None:
         return _EPOCH + datetime.timedelta(milliseconds=milliseconds)
     except OverflowError:
         return None
+
+
+# What a number stands for, by the kind of its row.
+_OF_NUMBER: dict[int, Callable[[float], Any]] = {NUMBER: float, BOOLEAN: bool, DATE: _date}
 
 
 def _text(value: Any) -> str:
