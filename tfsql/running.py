@@ -72,8 +72,11 @@ class StatementRun:
         text: str,
         parameters: Parameters,
         variables: Mapping[str, Any],
+        *,
+        row_names: bool = False,
     ):
         self._connection = connection
+        self._row_names = row_names
         self._backend = connection.backend
         self.statement = _numbered(statement)
         self._text = text
@@ -145,7 +148,9 @@ class StatementRun:
     def _bind(self, *, always: bool = False, statement: Statement | None = None) -> Bound:
         statement = statement or self.statement
         verbatim = Bound(statement.text, self._plain_parameters())
-        always = always or any(_is_array(value) for value in named_parameters(self._parameters).values())
+        always = (
+            always or self._row_names or any(_is_array(value) for value in named_parameters(self._parameters).values())
+        )
         is_shell_call = self._features.has_call and self._calls_shell(statement)
         if not (self._features.is_tfsql or self._features.may_be_tfsql or is_shell_call or always):
             return verbatim
@@ -162,7 +167,10 @@ class StatementRun:
         environment = self._connection.environment(self._parameters, self._variables, self._tables, has_call=has_call)
         is_desugared = desugared.tokens != statement.tokens
         binder = StatementBinder(desugared, environment, is_desugared=is_desugared)
-        binder.statement(tree)
+        if self._row_names:
+            tree = binder.named(tree)
+        else:
+            binder.statement(tree)
         if not binder.is_changed:
             return verbatim
         sql = binder.source.restore(binder.sql(tree))
@@ -346,7 +354,7 @@ class StatementRun:
         if created is None:
             return False
         definition = created.definition
-        check_body(definition)
+        check_body(definition, self._connection.functions)
         self._backend.execute(shell(created), {})
         self._connection.catalog.forget()
         return True

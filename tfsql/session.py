@@ -66,8 +66,8 @@ class Connection:
         self.settings = settings.Settings(ours)
         self.backend: Backend = DuckDBBackend(str(path), read_only=read_only, config=theirs)
         self.kernels = KernelCache(self.backend, self.settings)
-        self._trust = trust
-        self._python_functions: dict[str, PythonFunction] = {}
+        self.trust = trust
+        self._host_functions: dict[str, HostFunction] = {}
         self._graphs: dict[str, GraphOperator] = {}
         self.catalog = Catalog(self.backend)
         self._table_numbers = itertools.count(1)
@@ -76,7 +76,7 @@ class Connection:
 
     # -- running SQL -------------------------------------------------------------------------------------------------
 
-    def sql(self, text: str, parameters: Parameters = None) -> Relation | None:
+    def sql(self, text: str, parameters: Parameters = None, *, row_names: bool = False) -> Relation | None:
         """The relation of the last statement of ``text``, not yet run; None if that returns no rows.
 
         Statements that change something, and all but the last, run at once.
@@ -84,6 +84,8 @@ class Connection:
         Args:
           parameters: values for ``?`` and ``$1`` as a sequence, for ``$name`` as a mapping. NumPy arrays and tensors
             are tensors.
+          row_names: puts the names of a query's rows (``rowName()``) into a last column ``_rowName``, and into
+            that of a table which is made of a query.
 
         Raises:
           TfsqlError: of the class of the stage that refused the text; shape and type errors come here, before a row
@@ -94,7 +96,7 @@ class Connection:
         for statement in self._statements(text):
             if relation is not None:
                 relation.execute()
-            relation = self._statement(statement, text, parameters, variables)
+            relation = self._statement(statement, text, parameters, variables, row_names=row_names)
         return relation
 
     def execute(self, text: str, parameters: Parameters = None) -> Relation | None:
@@ -132,7 +134,16 @@ class Connection:
         if not callable(function):
             raise TypeMismatchError(f"{name} must be a Python function, not a {type(function).__name__}")
         kind = None if returns is None else declared_type(returns, self._engine_type)
-        self._python_functions[name.lower()] = PythonFunction(name, function, kind, inputs)
+        self.add_host_function(PythonFunction(name, function, kind, inputs))
+
+    def add_host_function(self, function: HostFunction) -> None:
+        """Makes a function of this process callable from SQL; one of the same name is replaced.
+
+        Raises:
+          BindError: its name is not one that SQL can call, or is that of an operator.
+        """
+        check_name(function.name)
+        self._host_functions[function.name.lower()] = function
 
     def load_graph(
         self, name: str, path: str, *, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None
@@ -157,7 +168,7 @@ class Connection:
         except OSError as error:
             raise BindError(f"Cannot read {path}: {error.strerror or error}") from error
         graph = read_graph(content, path)
-        self._graphs[name.lower()] = graph_operator(name, graph, inputs, outputs, trust=self._trust)
+        self._graphs[name.lower()] = graph_operator(name, graph, inputs, outputs, trust=self.trust)
 
     def remove_function(self, name: str) -> None:
         """Takes back what ``create_function`` or ``load_graph`` made; ``DROP FUNCTION`` does so too.
@@ -165,7 +176,7 @@ class Connection:
         Raises:
           BindError: there is no Python function and no graph of this name.
         """
-        kinds: tuple[dict[str, Any], ...] = (self._python_functions, self._graphs)
+        kinds: tuple[dict[str, Any], ...] = (self._host_functions, self._graphs)
         if not any(name.lower() in made for made in kinds):
             hint = did_you_mean(name, [known for made in kinds for known in made])
             raise BindError(f"No Python function {name}", hint=hint)
@@ -190,7 +201,7 @@ class Connection:
     @property
     def host_functions(self) -> dict[str, HostFunction]:
         """The functions of this process that SQL can call, by lower-case name."""
-        return {"jseval": Jseval(self.settings), **self._python_functions}
+        return {"jseval": Jseval(self.settings), **self._host_functions}
 
     def _engine_type(self, text: str) -> SqlType:
         return self.backend.describe(f"SELECT NULL::{text} AS value", {})[0][1]
@@ -219,11 +230,17 @@ class Connection:
             raise error.locate(text) from error
 
     def _statement(
-        self, statement: Statement, text: str, parameters: Parameters, variables: Mapping[str, Any]
+        self,
+        statement: Statement,
+        text: str,
+        parameters: Parameters,
+        variables: Mapping[str, Any],
+        *,
+        row_names: bool = False,
     ) -> Relation | None:
         self._drop_unused_tables()
         self.kernels.drop_unused()
-        run = StatementRun(self, statement, text, parameters, variables)
+        run = StatementRun(self, statement, text, parameters, variables, row_names=row_names)
         try:
             with deep_recursion():
                 return run.relation()
@@ -260,7 +277,7 @@ class Connection:
             self.operators if has_call else {},
             register,
             self._file_types,
-            self._trust,
+            self.trust,
             self.settings,
         )
 

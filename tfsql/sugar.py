@@ -30,6 +30,8 @@ CALL_PREFIX = "tfsql_call_"
 
 _PARSER = DIALECT.parser_class
 _GRAMMAR_FUNCTIONS = frozenset(_PARSER.FUNCTIONS) | frozenset(_PARSER.FUNCTION_PARSERS)
+# Keywords that a bracket follows only where they name a function: MLDB's fetchers are called so.
+_KEYWORDS_OF_CALLS = frozenset({TokenType.FETCH})
 _CLAUSES = {
     TokenType.FROM,
     TokenType.WHERE,
@@ -93,8 +95,10 @@ def _called(tokens: list[Token], functions: Container[str]) -> list[Token]:
     result: list[Token] = []
     for token, after in itertools.zip_longest(tokens, tokens[1:]):
         is_call = after is not None and after.token_type == TokenType.L_PAREN and token.text.lower() in functions
-        is_known = is_call and token.text.upper() in _GRAMMAR_FUNCTIONS
-        result += _like(token, f"{CALL_PREFIX}{token.text}") if is_known else [token]
+        is_word = token.token_type in (TokenType.VAR, TokenType.IDENTIFIER)
+        is_known = is_call and (not is_word or token.text.upper() in _GRAMMAR_FUNCTIONS)
+        is_keyword = token.token_type in _KEYWORDS_OF_CALLS and after is not None and after.token_type in OPENING
+        result += _like(token, f"{CALL_PREFIX}{token.text}") if is_known or is_keyword else [token]
     return result
 
 

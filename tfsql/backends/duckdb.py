@@ -169,6 +169,15 @@ class DuckDBBackend:
     def interrupt(self) -> None:
         self._connection.interrupt()
 
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Callable[[], float]]:
+        for setting, value in (("enable_progress_bar", "true"), ("enable_progress_bar_print", "false")):
+            self.execute(f"SET {setting} = {value}", {})
+        try:
+            yield lambda: max(self._connection.query_progress(), 0.0)
+        finally:
+            self.execute("SET enable_progress_bar = false", {})
+
     def close(self) -> None:
         self._connection.close()
 

@@ -24,7 +24,7 @@ def is_operator_name(name: str) -> bool:
 def function_name(node: exp.Expr) -> str:
     """The lower-case name of a function call, whether the grammar knows the function or not; else an empty string."""
     if isinstance(node, exp.Anonymous):
-        return str(node.this).lower().removeprefix(CALL_PREFIX)
+        return node.name.lower().removeprefix(CALL_PREFIX)
     return node.sql_name().lower() if isinstance(node, exp.Func) else ""
 
 

@@ -6,16 +6,17 @@ DuckDB's. A body with tensor operators is kept as a macro that carries its text 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
-from tfsql.bind.forms import is_row, row_elements
+from tfsql.bind.forms import function_name, is_row, row_elements
 from tfsql.bind.grammar import parse
 from tfsql.bind.literals import field_name
 from tfsql.errors import BindError, ParseError, TfsqlError, UnsupportedError
@@ -38,6 +39,7 @@ class FunctionDefinition:
       is_shell: whether only tfsql can run it.
       doc: what it does, in words.
       origin: ``sql`` for a function of the database, ``library`` for one of the standard library.
+      has_dollar_names: whether the body writes a parameter as ``$x``, so that ``x`` is a column in it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class FunctionDefinition:
     is_shell: bool
     doc: str = ""
     origin: str = "sql"
+    has_dollar_names: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,13 @@ def shell(created: CreateFunction) -> str:
     """
     definition = created.definition
     names = [quote(name) if default is None else f"{quote(name)} := NULL" for name, default in definition.parameters]
-    carried = json.dumps(
-        {"defaults": {n: d for n, d in definition.parameters if d is not None}, "body": definition.body}
-    )
-    refusal = f"error({_string(_REFUSAL + carried)})"
+    content: dict[str, Any] = {
+        "defaults": {n: d for n, d in definition.parameters if d is not None},
+        "body": definition.body,
+    }
+    content |= {"doc": definition.doc} if definition.doc else {}
+    content |= {"has_dollar_names": True} if definition.has_dollar_names else {}
+    refusal = f"error({_string(_REFUSAL + json.dumps(content))})"
     return f"{created.head} {quote(definition.name)}({', '.join(names)}) AS {refusal}"
 
 
@@ -86,7 +92,14 @@ def definitions(macros: Iterable[tuple[str, Sequence[str], str]]) -> dict[str, F
         content: dict[str, Any] = json.loads(carried.group(1).replace("''", "'")) if carried else {"body": body}
         defaults = content.get("defaults", {})
         pairs = tuple((parameter, defaults.get(parameter)) for parameter in parameters)
-        found[name.lower()] = FunctionDefinition(name, pairs, content["body"], carried is not None)
+        found[name.lower()] = FunctionDefinition(
+            name,
+            pairs,
+            content["body"],
+            is_shell=carried is not None,
+            doc=content.get("doc", ""),
+            has_dollar_names=content.get("has_dollar_names", False),
+        )
     return {name: definition for name, definition in found.items() if name not in overloaded}
 
 
@@ -147,19 +160,16 @@ def _parameters(statement: Statement, start: int, end: int) -> Iterable[tuple[st
             first = i + 1
 
 
-def check_body(definition: FunctionDefinition) -> None:
+def check_body(definition: FunctionDefinition, functions: Mapping[str, FunctionDefinition]) -> None:
     """Refuses a body that calls itself or names what is no parameter.
 
     Raises:
       ParseError: the body is no expression.
-      UnsupportedError: the function calls itself.
+      UnsupportedError: the function calls itself, be it through others.
       BindError: a name in the body is no parameter.
     """
     tree = body_tree(definition)
-    if any(
-        isinstance(call, exp.Anonymous) and str(call.this).lower() == definition.name.lower() for call in tree.walk()
-    ):
-        raise UnsupportedError(f"Function {definition.name} calls itself")
+    check_recursion(definition, functions)
     known = {name.lower() for name, _ in definition.parameters}
     has_query = tree.find(exp.Select) is not None
     for column in tree.find_all(exp.Column):
@@ -171,6 +181,26 @@ def check_body(definition: FunctionDefinition) -> None:
         ):
             names = ", ".join(name for name, _ in definition.parameters) or "none"
             raise BindError(f'Function {definition.name} has no parameter "{column.name}". Parameters are: {names}')
+
+
+def check_recursion(definition: FunctionDefinition, functions: Mapping[str, FunctionDefinition]) -> None:
+    """Refuses a function that would call itself, be it through others.
+
+    Raises:
+      UnsupportedError: it would.
+    """
+    ways: list[tuple[FunctionDefinition, ...]] = [(definition,)]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        for call in body_tree(way[-1]).find_all(exp.Anonymous):
+            name = function_name(call)
+            if name == definition.name.lower():
+                through = "".join(f", through {step.name}" for step in way[1:])
+                raise UnsupportedError(f"Function {definition.name} calls itself{through}")
+            if name in functions and name not in seen:
+                seen.add(name)
+                ways.append((*way, functions[name]))
 
 
 def body_tree(definition: FunctionDefinition) -> exp.Expr:
@@ -210,11 +240,52 @@ def inline(definition: FunctionDefinition, call: exp.Expr) -> exp.Expr:
         if "start" in node.meta:
             node.meta.update(position)
     holder = exp.Paren(this=body)
+    if definition.has_dollar_names:
+        for placeholder in list(holder.find_all(exp.Placeholder)):
+            if str(placeholder.this).lower() in arguments:
+                placeholder.replace(_enclosed(arguments[str(placeholder.this).lower()]))
+        return holder
+    _rename_lambda_parameters(holder)
     for column in list(holder.find_all(exp.Column)):
-        argument = arguments.get(column.name.lower()) if not column.table else None
-        if argument is not None:
-            column.replace(exp.Paren(this=argument.copy()) if isinstance(argument, exp.Binary) else argument.copy())
+        root, *fields = column.parts
+        argument = arguments.get(root.name.lower())
+        if argument is not None and not (fields and _is_table(root.name, column)):
+            made = _enclosed(argument)
+            for field in fields:
+                made = exp.Dot(this=made, expression=exp.to_identifier(field.name, quoted=True))
+            column.replace(made)
     return holder
+
+
+def _enclosed(argument: exp.Expr) -> exp.Expr:
+    """A copy of an argument that binds as tightly as a name does."""
+    return exp.Paren(this=argument.copy()) if isinstance(argument, exp.Binary) else argument.copy()
+
+
+def _is_table(name: str, column: exp.Expr) -> bool:
+    """Whether a subquery around a column has a table of this name."""
+    select = column.find_ancestor(exp.Select)
+    while select is not None:
+        tables = [item.this for item in (select.args.get("from_"), *(select.args.get("joins") or [])) if item]
+        if any(table.alias_or_name.lower() == name.lower() for table in tables):
+            return True
+        select = select.find_ancestor(exp.Select)
+    return False
+
+
+_FRESH = itertools.count(1)
+
+
+def _rename_lambda_parameters(body: exp.Expr) -> None:
+    """Gives the parameters of a body's lambdas names that no argument can hold."""
+    for function in list(body.find_all(exp.Lambda)):
+        for parameter in function.expressions:
+            old, new = parameter.name, f"tfsql_lambda_{next(_FRESH)}"
+            for part in function.this.find_all(exp.Identifier):
+                is_root = not isinstance(part.parent, exp.Column) or part.parent.parts[0] is part
+                if part.name.lower() == old.lower() and is_root:
+                    part.set("this", new)
+            parameter.set("this", new)
 
 
 def _arguments(definition: FunctionDefinition, call: exp.Expr) -> dict[str, exp.Expr]:

@@ -27,6 +27,7 @@ from tfsql.types import Array, SqlType, Struct, display, tensor_type
 if TYPE_CHECKING:
     from tfsql.bind.statement import StatementBinder
 
+_SUBQUERY = re.compile(r"\(\s*(?:SELECT|WITH|FROM|VALUES)\b", re.IGNORECASE)
 _COLUMN = re.compile(r'(?:[\w]+|"[^"]+")(?:\.(?:[\w]+|"[^"]+"))*')
 
 
@@ -153,7 +154,8 @@ class _ItemBinder:
         if isinstance(self._item, exp.Alias):
             self._item.set("this", bound)
             return self._item
-        is_as_written = isinstance(bound, exp.Star | exp.Columns) or self._binder.sql(bound) == written.sql
+        is_star = isinstance(bound, exp.Star | exp.Columns) or isinstance(bound.this, exp.Star)
+        is_as_written = is_star or self._binder.sql(bound) == written.sql
         return bound if is_as_written else exp.alias_(bound, name, quoted=True)
 
     # -- AS * --------------------------------------------------------------------------------------------------------
@@ -182,8 +184,11 @@ class _ItemBinder:
     def _spread_engine_value(self, node: exp.Expr) -> None:
         sql = self._binder.argument_sql(node, self._scope)
         kind = self._scope.type_of(sql)
-        if isinstance(kind, Struct):
+        has_subquery = _SUBQUERY.search(sql) is not None
+        if isinstance(kind, Struct) and not has_subquery:
             self._items.add(exp.Var(this=f"unnest({sql})"))
+        elif isinstance(kind, Struct) and not self._is_outermost:
+            self._unnest_outside(sql)
         elif self._is_outermost:
             self._spread_late(sql)
         else:
@@ -208,10 +213,14 @@ class _ItemBinder:
                 f"AS * in a subquery needs a shape that is known before running, but this is {tensor.type}",
                 hint="Cast it: (...)::FLOAT[28][28]",
             )
+        spread = value if tensor is None else Spread(tensor)
+        self._unnest_outside(self._binder.kernel_call(spread, node, self._scope))
+
+    def _unnest_outside(self, sql: str) -> None:
+        """A row that is unnested by a select around this one: no engine unnests a subquery, or computes a call once."""
         name = f"{SPREAD}:{len(self._items.spread)}"
         self._items.spread.append(name)
-        spread = value if tensor is None else Spread(tensor)
-        self._items.add(_aliased(self._binder.kernel_call(spread, node, self._scope), name))
+        self._items.add(_aliased(sql, name))
 
     # -- the stream --------------------------------------------------------------------------------------------------
 
@@ -285,4 +294,3 @@ def _is_free(select: exp.Select, name: str) -> bool:
 
 def _aliased(sql: str, name: str) -> exp.Expr:
     return exp.alias_(exp.Var(this=sql), name, quoted=True)
-

@@ -25,9 +25,9 @@ from tfsql.bind.sources import SourceBinder, is_parquet
 from tfsql.bind.tensors import TensorBinder
 from tfsql.errors import BindError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
 from tfsql.source import Statement
-from tfsql.sugar import CALL_PREFIX
+from tfsql.sugar import CALL_PREFIX, ROW_NAME
 from tfsql.tree import Constant, Leaf, Value, leaves_in_order
-from tfsql.types import Array, TensorType, display, quote, sql_type
+from tfsql.types import Array, Struct, TensorType, display, quote, sql_type
 from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
@@ -47,6 +47,10 @@ class StatementBinder:
       statement: the desugared statement, for positions and lifted literals.
       is_desugared: whether desugaring changed it, so that the engine cannot run the user's own text.
       depth: how many views this text is inside of.
+
+    Attributes:
+      carrying: the query whose result has the names of its rows in a last column.
+      wants_row_names: whether some name of a row is asked for.
     """
 
     def __init__(self, statement: Statement, environment: Environment, *, is_desugared: bool = False, depth: int = 0):
@@ -64,6 +68,8 @@ class StatementBinder:
         self._pending_spreads: dict[int, list[str]] = {}
         self.tensors = TensorBinder(self)
         self.sources = SourceBinder(self)
+        self.carrying: exp.Expr | None = None
+        self.wants_row_names = False
         self.hosts = HostCalls(self)
         self.lists = SelectListBinder(self, statement)
         self._argument_sqls: dict[int, str] = {}
@@ -110,19 +116,14 @@ class StatementBinder:
           BindError: there is none; the nearest name is suggested.
           UnsupportedError: policy refuses it; the message says why.
         """
-        from tfsql.registry import EXPOSED, TRUSTED, operator_spec, verdict, wrapped_names
+        from tfsql.registry import allowed_operator, wrapped_names
         from tfsql.registry.opdef import op_def
 
         bare = name[len(OPERATOR_PREFIX) :]
         if op_def(bare) is None or not name.startswith(OPERATOR_PREFIX):
             hint = did_you_mean(bare, wrapped_names())
             raise BindError(f"No operator {name}", hint=hint and hint.replace("mean ", f"mean {OPERATOR_PREFIX}"))
-        judged = verdict(bare)
-        spec = operator_spec(bare)
-        if spec is None or not (judged.status == EXPOSED or (judged.status == TRUSTED and self.environment.trust)):
-            more = "" if judged.status != TRUSTED else "; it runs only where the connection was opened with trust=True"
-            raise UnsupportedError(f"{name} {judged.reason}{more}")
-        return spec
+        return allowed_operator(bare, name, trust=self.environment.trust)
 
     def inlined(self, call: exp.Expr) -> exp.Expr | None:
         """The body of the SQL function that is called, its arguments in place; None if it is none of those."""
@@ -202,12 +203,25 @@ class StatementBinder:
 
     # -- statements --------------------------------------------------------------------------------------------------
 
+    def named(self, tree: exp.Expr) -> exp.Expr:
+        """The query, or CREATE TABLE AS a query, with the names of its rows in a last column, bound."""
+        query = tree.expression if isinstance(tree, exp.Create) else tree
+        if isinstance(query, exp.Query | exp.Values):
+            self.carrying = row_names.carry(query, ROW_NAME)
+            if query is tree:
+                tree = self.carrying
+            else:
+                tree.set("expression", self.carrying)
+        self.statement(tree)
+        return tree
+
     def statement(self, tree: exp.Expr) -> None:
         """Binds any statement in place.
 
         Raises:
           UnsupportedError: a tensor operator stands where it cannot run.
         """
+        self.wants_row_names = row_names.are_wanted(tree)
         if isinstance(tree, exp.Query | exp.Values):
             self.query(tree)
         elif isinstance(tree, exp.Copy):
@@ -468,12 +482,26 @@ class StatementBinder:
             body = self.inlined(node)
             assert body is not None
             return self.expression(body, scope)
+        if isinstance(node, exp.Bracket) and (field := self._field(node, scope)) is not None:
+            return field
         if is_row(node):
             self.is_changed = True
             fields = ", ".join(f"{quote(name)} := {sql}" for name, sql in self.row_columns(node, scope))
             return exp.Var(this=f"struct_pack({fields})")
         self.children(node, scope)
         return node
+
+    def _field(self, node: exp.Bracket, scope: Scope) -> exp.Expr | None:
+        """``row[name]``, the field of that name; None where that is an element of a list or map."""
+        index = node.expressions[0]
+        if len(node.expressions) != 1 or not isinstance(index, exp.Column) or index.table:
+            return None
+        row = self.argument_sql(node.this, scope)
+        kind = scope.type_of(row)
+        if not isinstance(kind, Struct) or index.name.lower() not in [name.lower() for name, _ in kind.fields]:
+            return None
+        self.is_changed = True
+        return exp.Var(this=f"({row}).{quote(index.name)}")
 
     def _typed_parameter(self, node: exp.Placeholder) -> exp.Expr:
         """A parameter that the engine gets: an array as an ARRAY of its own type."""

@@ -10,7 +10,8 @@ from sqlglot import exp
 
 from tfsql import flatten
 from tfsql.bind.literals import NotConstantError, python_value
-from tfsql.bind.scope import Scope
+from tfsql.bind.row_names import carry
+from tfsql.bind.scope import HIDDEN_ROW_NAME, Scope
 from tfsql.errors import BindError, TypeMismatchError, did_you_mean
 from tfsql.types import quote
 
@@ -121,9 +122,7 @@ def _relation(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
     if isinstance(node, exp.Paren):
         return _relation(binder, node.this, scope)
     if isinstance(node, exp.Subquery | exp.Select):
-        query = node.this if isinstance(node, exp.Subquery) else node
-        binder.query(query, scope)
-        return f"({binder.sql(query)})"
+        return _bound_relation(binder, node.this if isinstance(node, exp.Subquery) else node, scope)
     if isinstance(node, exp.Func | exp.Table):
         table = node if isinstance(node, exp.Table) else exp.Table(this=node)
         return _as_relation(binder, table, scope)
@@ -131,7 +130,14 @@ def _relation(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
 
 
 def _as_relation(binder: StatementBinder, table: exp.Table, scope: Scope) -> str:
-    return f"(SELECT * FROM {binder.sql(binder.sources.item(table, scope))})"
+    return _bound_relation(binder, exp.Select(expressions=[exp.Star()], from_=exp.From(this=table)), scope)
+
+
+def _bound_relation(binder: StatementBinder, query: exp.Expr, scope: Scope) -> str:
+    """A query as a FROM item, the names of its rows with it where the statement asks for names."""
+    subquery = exp.Subquery(this=carry(query, HIDDEN_ROW_NAME) if binder.wants_row_names else query)
+    binder.query(subquery.this, scope)
+    return binder.sql(subquery)
 
 
 # -- rows as tables ----------------------------------------------------------------------------------------------------

@@ -499,11 +499,25 @@ class TensorBinder:
     def _row_vector(self, node: exp.Expr, scope: Scope) -> Leaf:
         """A row of numbers as the vector of its values in order."""
         columns = self._statement.row_columns(node, scope)
-        for name, sql in columns:
-            kind = scope.type_of(sql) if len(columns) < 32 else None
-            if kind is not None and tensor_type(castable(kind)) is None:
-                raise TypeMismatchError(f'Column "{name}" of the row is {display(kind)}, which is no number')
-        return self.leaf_of(f"array_value({', '.join(sql for _, sql in columns)})", scope)
+        try:
+            vector = self.leaf_of(f"array_value({', '.join(sql for _, sql in columns)})", scope)
+        except TfsqlError:
+            self._check_row(columns, scope)
+            raise
+        if len(columns) < 32:
+            self._check_row(columns, scope)
+        return vector
+
+    def _check_row(self, columns: list[tuple[str, str]], scope: Scope) -> None:
+        """Refuses a row whose values have nothing in common, and names the first that is no number."""
+        scope.prefetch([sql for _, sql in columns])
+        kinds = [(name, scope.type_of(sql)) for name, sql in columns]
+        tensors = [tensor_type(castable(kind)) for _, kind in kinds]
+        is_of_text = all(tensor is not None and tensor.dtype == "string" for tensor in tensors)
+        for (name, kind), tensor in zip(kinds, tensors, strict=True):
+            if tensor is None or (tensor.dtype == "string" and not is_of_text):
+                hint = f"Leave it out: {{* EXCLUDING({quote(name)})}}"
+                raise TypeMismatchError(f'Column "{name}" of the row is {display(kind)}, which is no number', hint=hint)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfsql.errors import UnsupportedError
 from tfsql.registry.kernels import cpu_kernels
-from tfsql.registry.opdef import op_def, operator_spec
+from tfsql.registry.opdef import OperatorSpec, op_def, operator_spec
 
 EXPOSED, TRUSTED, REFUSED = "exposed", "trusted", "refused"
 
@@ -56,6 +57,23 @@ def works_on_handles(name: str) -> bool:
 def written_inputs(name: str) -> tuple[str, ...]:
     """The inputs into whose memory the kernel of an operator writes."""
     return tuple(_document()["writes_into"].get(name, ()))
+
+
+def allowed_operator(name: str, shown: str, *, trust: bool) -> OperatorSpec:
+    """An operator that may be called.
+
+    Args:
+      shown: how the user writes its name.
+      trust: whether those that touch files may be.
+
+    Raises:
+      UnsupportedError: policy refuses it; the message says why.
+    """
+    judged, spec = verdict(name), operator_spec(name)
+    if spec is None or not (judged.status == EXPOSED or (judged.status == TRUSTED and trust)):
+        more = "" if judged.status != TRUSTED else "; it runs only where the connection was opened with trust=True"
+        raise UnsupportedError(f"{shown} {judged.reason}{more}")
+    return spec
 
 
 def _matches(rule: dict[str, Any], name: str, definition: Any) -> bool:
