@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import tfsql
+import tfsql.mldb
 from tfsql.render import save_png
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -65,7 +66,11 @@ def rows(con: tfsql.Connection, sql: str) -> dict[str, np.ndarray]:
 def import_digits(con: tfsql.Connection, path: str | None) -> None:
     """The table ``digits``: label, and image as float32[28, 28]."""
     if path is None:
-        con.sql(f"CREATE TABLE digits AS SELECT label, image FROM '{DATA / 'digits.parquet'}'")
+        pixels = 'reshape({* EXCLUDING("785")}, [28, 28])'
+        params = {"dataFileUrl": str(DATA / "digits.csv.gz"), "outputDataset": "digits",
+                  "select": f'"785" AS label, tf_Cast({pixels}, {{DstT: \'float32\'}}) AS image'}  # fmt: skip
+        mldb = tfsql.mldb.Connection(con)
+        print("import.text:", mldb.put("/v1/procedures/import_digits", {"type": "import.text", "params": params}))
     else:
         con.sql(f"CREATE TABLE digits AS SELECT NULL::BIGINT AS label, tf_Cast(value, {{DstT: 'float32'}}) AS image "
                 f"FROM read_idx('{path}')")  # fmt: skip

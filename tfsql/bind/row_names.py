@@ -9,7 +9,8 @@ A name travels in a column: ``carry`` adds one to a query, ``resolve`` says what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from hashlib import md5
 from typing import TYPE_CHECKING
 
@@ -54,10 +55,29 @@ def resolve(binder: StatementBinder, select: exp.Select, scope: Scope) -> None:
     if not calls:
         return
     binder.is_changed = True
-    name = _name(binder, select)
-    _refresh(binder, select, scope)
+    keys = _group_keys(select)
+    is_of_row = [keys is None or _is_of_row(call, select, keys) for call in calls]
+    if any(is_of_row):
+        _replace(itertools.compress(calls, is_of_row), _row_name(binder, select))
+        _refresh(binder, select, scope)
+    if not all(is_of_row):
+        of_groups = itertools.compress(calls, [not is_one for is_one in is_of_row])
+        _replace(of_groups, _group_name(_group_keys(select) or []))
+
+
+def _replace(calls: Iterable[exp.Expr], name: exp.Expr) -> None:
     for call in calls:
-        call.replace(_hash_of(name) if str(call.this).lower() == "rowhash" else exp.Paren(this=name.copy()))
+        call.replace(_hash_of(name) if call.name.lower() == "rowhash" else exp.Paren(this=name.copy()))
+
+
+def _is_of_row(call: exp.Expr, select: exp.Select, keys: list[exp.Expr]) -> bool:
+    """Whether a call in a select of groups means a row that goes into one: in WHERE, a key, an aggregate."""
+    part: exp.Expr | None = call
+    while part is not None and part is not select:
+        if isinstance(part, exp.Where | exp.Group | exp.AggFunc) or any(part == key for key in keys):
+            return True
+        part = part.parent
+    return False
 
 
 def _hash_of(name: exp.Expr) -> exp.Expr:
@@ -92,12 +112,19 @@ def _own_calls(select: exp.Select) -> list[exp.Anonymous]:
 
 
 def _name(binder: StatementBinder, select: exp.Select) -> exp.Expr:
-    """The name of a select's rows; sources get a hidden column where they have no name of their own."""
-    sources = _sources(select)
+    """The name of the rows that a select makes."""
     keys = _group_keys(select)
-    if keys is not None:
-        array = exp.Anonymous(this="json_array", expressions=[key.copy() for key in keys])
-        return exp.cast(array, "VARCHAR") if keys else exp.Literal.string("[]")
+    return _row_name(binder, select) if keys is None else _group_name(keys)
+
+
+def _group_name(keys: list[exp.Expr]) -> exp.Expr:
+    array = exp.Anonymous(this="json_array", expressions=[key.copy() for key in keys])
+    return exp.cast(array, "VARCHAR") if keys else exp.Literal.string("[]")
+
+
+def _row_name(binder: StatementBinder, select: exp.Select) -> exp.Expr:
+    """The name of the rows of a select's sources, which get a hidden column where they have no name of their own."""
+    sources = _sources(select)
     if not sources:
         return exp.Literal.string("result")
     names = [_source_name(binder, holder, item) for holder, item in sources]
