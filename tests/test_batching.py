@@ -256,6 +256,7 @@ CASES = [
     Case("StatelessRandomNormal", {"seed": Column((2,), "int64"), "shape": Column((1,), "int32", lambda g, s: g.integers(1, 4, s))}),
 ]  # fmt: skip
 
+
 def cases(chosen: list[Case]) -> list[Any]:
     """The cases as parameters."""
     return [pytest.param(case, id=case.id) for case in chosen]

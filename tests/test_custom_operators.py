@@ -228,9 +228,7 @@ def fetched(graph: tf.Graph, names: list[str], feeds: list[dict[str, Any]]) -> l
         return [session.run(names, feed) for feed in feeds]
 
 
-def test_a_graph_equals_a_session(
-    con: tfsql.Connection, graph: tf.Graph, frozen: Path, pictures: list[bytes]
-) -> None:
+def test_a_graph_equals_a_session(con: tfsql.Connection, graph: tf.Graph, frozen: Path, pictures: list[bytes]) -> None:
     con.load_graph("net", str(frozen), outputs=["softmax", "pool"])
     relation = con.sql('SELECT net({"Decode/contents": png}) AS * FROM pictures ORDER BY i')
     assert relation.columns == ["softmax", "pool"]

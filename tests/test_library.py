@@ -36,7 +36,7 @@ def digits(con: tfsql.Connection) -> np.ndarray:
 def photographs() -> np.ndarray:
     """Parts of a photograph: uint8[5, 40, 60, 3]."""
     flower = load_sample_image("flower.jpg")
-    return np.stack([flower[60 * i : 60 * i + 40, 100 : 160] for i in range(5)])
+    return np.stack([flower[60 * i : 60 * i + 40, 100:160] for i in range(5)])
 
 
 def convolved(images: np.ndarray, kernel: Any) -> np.ndarray:

@@ -45,9 +45,7 @@ class KernelCache:
 
     def _register(self, function: Vectorised, arguments: Sequence[SqlType]) -> None:
         types = list(arguments) or [Scalar("INTEGER")]
-        self._backend.register_kernel(
-            function.name, function, types, function.result, is_volatile=function.is_stateful
-        )
+        self._backend.register_kernel(function.name, function, types, function.result, is_volatile=function.is_stateful)
 
     def drop_unused(self) -> None:
         """Drops the functions of ``add`` that no statement uses any more, with what they hold."""
@@ -118,4 +116,6 @@ def _check_ranks(value: Value) -> None:
 
 
 def _name(node: Node) -> str:
-    return f"the output {node.call.outputs[node.index][0]}" if isinstance(node, Output) else "this result"
+    if not isinstance(node, Output):
+        return "this result"
+    return f"the output {node.call.outputs[node.index][0]} of tf_{node.call.op}"

@@ -54,9 +54,7 @@ def test_cases_have_names_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("case", parameters(CASES))
-def test_one_row_and_seven_with_a_null(
-    con: tfsql.Connection, case: Case, operator: str, record_property: Any
-) -> None:
+def test_one_row_and_seven_with_a_null(con: tfsql.Connection, case: Case, operator: str, record_property: Any) -> None:
     compare_rows(con, case, 1)
     compare_rows(con, case, 7, frozenset({4}))
     record_property("rule", rule_of(con, case))

@@ -176,8 +176,7 @@ FAULTS = {
     ),
     "inner axis too long": (
         idx_header(0x08, 0, 2**31),
-        f"axis 1 of PATH has length {2**31} (shape [0, {2**31}]); "
-        f"every axis but the first must have 1 to {2**31 - 1}",
+        f"axis 1 of PATH has length {2**31} (shape [0, {2**31}]); every axis but the first must have 1 to {2**31 - 1}",
     ),
 }
 
@@ -197,9 +196,7 @@ def test_damaged_gzip_stream(message_for, at):
 def test_unknown_dtype_is_told_the_known(written):
     with pytest.raises(BackendError) as caught:
         read_idx(written(idx_header(0x0A, 1) + b"\0"))
-    assert caught.value.hint == (
-        "IDX has 0x08 uint8, 0x09 int8, 0x0B int16, 0x0C int32, 0x0D float32, 0x0E float64."
-    )
+    assert caught.value.hint == ("IDX has 0x08 uint8, 0x09 int8, 0x0B int16, 0x0C int32, 0x0D float32, 0x0E float64.")
 
 
 def test_does_not_import_tensorflow():

@@ -42,7 +42,7 @@ ARGUMENTS = [
     ("9007199254740993", "number 9007199254740992"),
     ("true", "boolean true"),
     ("'a\U0001f600b'", "string a\U0001f600b"),
-    ("'it''s \"q\"'", "string it's \"q\""),
+    ("'it''s \"q\"'", 'string it\'s "q"'),
     ("NULL", "object null"),
     ("NULL::FLOAT[3]", "object null"),
     ("'x'::ENUM('x', 'y')", "string x"),
@@ -224,6 +224,7 @@ def test_many_rows(con: tfsql.Connection) -> None:
 
 
 # -- limits and isolation ----------------------------------------------------------------------------------------------
+
 
 @contextmanager
 def timeout(con: tfsql.Connection, seconds: float) -> Iterator[None]:

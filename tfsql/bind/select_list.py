@@ -285,4 +285,3 @@ def _is_free(select: exp.Select, name: str) -> bool:
 
 def _aliased(sql: str, name: str) -> exp.Expr:
     return exp.alias_(exp.Var(this=sql), name, quoted=True)
-

@@ -28,6 +28,7 @@ _JXL = (
     "/woIEBAJCAABAHgASxiLFcIJeJNV8QsEARAXuTS7Rlg6RwG0B/3xqlEG",
 )
 
+
 def _chosen(texts: np.ndarray) -> Callable[..., np.ndarray]:
     return lambda generator, shape: _encoded(texts[generator.integers(0, len(texts), shape)])
 
