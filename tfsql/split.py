@@ -76,7 +76,7 @@ class KernelCache:
         from tfsql.kernel import Kernel, Program
 
         _check_ranks(value)
-        program = Program.of(value)
+        program = Program.of(value, self._settings["tfsql_max_cell_bytes"])
         arguments = [constant.value for constant in constants_in_order(value) if constant.is_argument]
         is_lowered = self._settings["tfsql_lowering"]
         key = f"{program.key}\n{[hash(array.tobytes()) for array in arguments]}\nlowering {is_lowered}"

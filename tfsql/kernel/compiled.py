@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfsql.infer import clean_message
 from tfsql.kernel.explain import kernel_lines
-from tfsql.kernel.graph import Program, Shape, index_paths
+from tfsql.kernel.graph import Program, Shape, index_paths, static_shapes
 from tfsql.kernel.lift import LOOPED, Lifted, NeedsLoopError, batched, looped
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
 from tfsql.tree import Node, Record, Sequence, Spread, Value
@@ -26,6 +26,8 @@ from tfsql.vectorised import RowWise
 
 # How many functions for different shapes a kernel keeps.
 MAX_SPECIALISATIONS = 32
+# How many shapes of rows a kernel remembers to be right.
+MAX_CHECKED_SHAPES = 4096
 
 
 class Kernel(RowWise):
@@ -54,6 +56,7 @@ class Kernel(RowWise):
         ]
         self._functions: OrderedDict[tuple[Shape, ...], Lifted | None] = OrderedDict()
         self._loop: Lifted | None = None
+        self._checked_shapes: set[tuple[Shape, ...]] = set()
 
     @property
     def is_stateful(self) -> bool:
@@ -66,7 +69,9 @@ class Kernel(RowWise):
             self._loop = None
 
     def _failure(self, error: Exception) -> str:
-        return f"{self._operator_of(error)} failed: {clean_message(error)}"
+        message = clean_message(error)
+        is_complete = re.match(r"tf_\w+ failed: ", message)
+        return message if is_complete else f"{self._operator_of(error)} failed: {message}"
 
     def _operator_of(self, error: Exception) -> str:
         """The operator that an error of TensorFlow names, else all of this kernel's."""
@@ -94,6 +99,7 @@ class Kernel(RowWise):
         ]
 
     def _call_loop(self, rows: list[Rows], count: int) -> list[Rows]:
+        self._check_shapes(rows, count)
         if self._loop is None:
             self._loop = looped(self.program)
         tensors = [tf.constant(count, tf.int32)]
@@ -105,6 +111,15 @@ class Kernel(RowWise):
             _rows_of_loop(elements.numpy(), shapes.numpy(), node.type)
             for (elements, shapes), node in zip(made, self.program.results, strict=True)
         ]
+
+    def _check_shapes(self, rows: list[Rows], count: int) -> None:
+        """Lets TensorFlow's shape functions see the shapes of each row: kernels do not check all that those refuse."""
+        shapes = [[tuple(row) for row in column.row_shapes().tolist()] for column in rows]
+        for key in dict.fromkeys(zip(*shapes, strict=True)) if shapes else [()]:
+            if key not in self._checked_shapes:
+                static_shapes(self.program, list(key))
+                if len(self._checked_shapes) < MAX_CHECKED_SHAPES:
+                    self._checked_shapes.add(key)
 
     def _specialised(self, rows: list[Rows]) -> Lifted | None:
         """The function for rows of these shapes; None where the rows must be looped over."""
