@@ -20,12 +20,14 @@ import multiprocessing
 import os
 import re
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,8 @@ import numpy as np
 SECONDS_PER_CALL = 10.0
 # How many calls a process makes before it is replaced: TensorFlow keeps what it traced.
 CALLS_PER_PROCESS = 500
+# How many calls differ in the values of the table only.
+CALLS_PER_STATEMENT = 8
 # Outputs are bounded more narrowly than by default, so that calls that come through stay quick.
 SET_UP = "SET tfsql_max_cell_bytes = '4MB'"
 DEATH, HANG, ESCAPED, NAMELESS = "death", "hang", "escaped exception", "nameless error"
@@ -235,6 +239,17 @@ class _Maker:
             call = self._changed(call)
         return call
 
+    def with_other_values(self, call: Malformed) -> Malformed:
+        """The call on a table with other values, so that what was traced for it can be used again."""
+        inputs = {}
+        for name, given in call.inputs.items():
+            items = [self._revalued(item) for item in (given if isinstance(given, list) else [given])]
+            inputs[name] = items if isinstance(given, list) else items[0]
+        return replace(call, inputs=inputs)
+
+    def _revalued(self, given: Given) -> Given:
+        return self._of_other_value(given) if given.is_column and self._chance(0.6) else given
+
     def _one(self, choices: Sequence[Any]) -> Any:
         return choices[int(self._generator.integers(len(choices)))]
 
@@ -386,8 +401,11 @@ def fuzzed_operators() -> tuple[str, ...]:
 
 
 def malformed_call(seed: int, number: int, operators: Sequence[str] = ()) -> Malformed:
-    """The call of a seed and a number, always the same."""
-    return _Maker(np.random.default_rng([seed, number])).call(operators or fuzzed_operators())
+    """The call of a seed and a number, always the same; consecutive ones often differ in the values of columns only."""
+    call = _Maker(np.random.default_rng([seed, number // CALLS_PER_STATEMENT])).call(operators or fuzzed_operators())
+    if number % CALLS_PER_STATEMENT:
+        call = _Maker(np.random.default_rng([seed, number])).with_other_values(call)
+    return call
 
 
 # -- in the process that may die ---------------------------------------------------------------------------------------
@@ -412,22 +430,24 @@ def outcome_of(con: Any, call: Malformed) -> tuple[str, str]:
 
 
 def is_named(error: Any, sql: str) -> bool:
-    """Whether an error says the operator or the argument that is at fault."""
+    """Whether an error says the operator, or the argument by its name, its column or its SQL."""
     called = re.search(r"tf_(\w+)", sql)
     assert called is not None
-    names = {called.group(0), *re.findall(r'"(\w+)" :=', sql)}
-    return bool(names & set(re.findall(r"\w+", error.message))) or error.argument is not None
+    names = {called.group(0), *re.findall(r'"(\w+)"', sql)}
+    return bool(names & set(re.findall(r"\w+", error.message))) or error.message.startswith("CAST(")
 
 
-def _work(connection: Any, seed: int, numbers: list[int], operators: tuple[str, ...], dying_at: int | None) -> None:
-    """Makes the calls of these numbers, and tells of each before and after."""
+def _work(
+    connection: Any, log: str, seed: int, numbers: list[int], operators: tuple[str, ...], dying_at: int | None
+) -> None:
+    """Makes the calls of these numbers, and tells of each before and after; errors are written to the file ``log``."""
     import resource
 
     import tfsql
 
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     con = tfsql.connect()
     con.sql(SET_UP)
     for number in numbers:
@@ -512,12 +532,13 @@ def _watched(
     context.set_forkserver_preload(["tensorflow", "tfsql", "fuzz_operators"])
     numbers = list(numbers)
     while numbers:
+        log = tempfile.NamedTemporaryFile(prefix="fuzz_operators_")  # noqa: SIM115 - outlives one step
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(theirs, seed, numbers, operators, dying_at))
+        process = context.Process(target=_work, args=(theirs, log.name, seed, numbers, operators, dying_at))
         process.start()
         theirs.close()
         try:
-            for result in _heard(ours, process):
+            for result in _heard(ours, process, log.name):
                 numbers = [number for number in numbers if number != result[0]]
                 yield result
             if process.exitcode == 0:
@@ -525,9 +546,16 @@ def _watched(
         finally:
             process.kill()
             process.join()
+            log.close()
 
 
-def _heard(connection: Any, process: Any) -> Iterator[tuple[int, str, str, str]]:
+def _last_words(log: str) -> str:
+    """The check of TensorFlow's that ended a process, as far as it said so."""
+    lines = Path(log).read_text(errors="replace").splitlines()
+    return next((line.partition("] ")[2] for line in reversed(lines) if re.match(r"F\d{4} ", line)), "no last words")
+
+
+def _heard(connection: Any, process: Any, log: str) -> Iterator[tuple[int, str, str, str]]:
     """The results that a process sends; the last one may be its death or its hang."""
     current: tuple[int, str] | None = None
     while True:
@@ -542,7 +570,7 @@ def _heard(connection: Any, process: Any) -> Iterator[tuple[int, str, str, str]]
             process.join()
             if current is None:
                 raise RuntimeError("a process ended outside of its calls") from None
-            yield (*current, DEATH, f"exit code {process.exitcode}")
+            yield (*current, DEATH, f"exit code {process.exitcode}: {_last_words(log)}")
             return
         if said is None:
             process.join()

@@ -22,11 +22,11 @@ class ConditionError(ValueError):
     """A call breaks one of the conditions."""
 
 
-def refuse(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], limit: int) -> None:
+def refuse(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], limit: int | None) -> None:
     """Refuses a call of which it is known before running that it breaks a condition.
 
     Args:
-      limit: how many bytes an output may take.
+      limit: how many bytes an output may take; None if that is not to be checked.
 
     Raises:
       ConditionError: it does.
@@ -71,7 +71,7 @@ def assertion(spec: OperatorSpec, holds: Any, reason: str) -> tf.Operation:
 
 
 def _required(
-    spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], limit: int
+    spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], limit: int | None
 ) -> Iterator[tuple[Any, str]]:
     """Whether each condition holds, as a truth value or a tensor, and the sentence for where it does not."""
     checks = checks_of(spec.name)
@@ -81,7 +81,7 @@ def _required(
             yield _evaluated(check.code, names), check.reason
         except (IndexError, TypeError, ValueError, KeyError, NameError):
             continue  # its shapes or types are wrong, which the operator itself refuses
-    for size in checks.sizes:
+    for size in checks.sizes if limit is not None else ():
         try:
             elements = _evaluated(size.code, names)
         except (IndexError, TypeError, ValueError, KeyError, NameError):
@@ -104,9 +104,14 @@ def _item_bytes(spec: OperatorSpec, output: str, inputs: Sequence[Any], attribut
 
 def _names(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
     named: dict[str, Any] = {attribute.name: attribute.default for attribute in spec.attributes} | dict(attributes)
+    named = {name: np.asarray(value, np.float64) if _is_numbers(value) else value for name, value in named.items()}
     for argument, value in zip(spec.inputs, inputs, strict=True):
         named[argument.name] = [_numeric(item) for item in value] if isinstance(value, list) else _numeric(value)
     return named
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, int | float) for item in value)
 
 
 def _numeric(value: Any) -> Any:
@@ -143,7 +148,9 @@ def _dynamic_rank(value: Any) -> Any:
     return tf.rank(value) if tf.is_tensor(value) else np.ndim(value)
 
 
-def _size(value: Any) -> Any:
+def _elements(value: Any) -> Any:
+    if not tf.is_tensor(value):
+        return np.size(value)
     return math.prod(value.shape.as_list()) if _has_shape(value) else _float(tf.size(value))
 
 
@@ -155,16 +162,17 @@ def _has_shape(value: Any) -> bool:
     return not tf.is_tensor(value) or value.shape.is_fully_defined()
 
 
-def _axis(value: Any, index: int) -> Any:
+def _length(value: Any, index: int) -> Any:
     """The length of an axis."""
-    if not tf.is_tensor(value):
-        return np.shape(value)[index]
-    known = value.shape[index]
+    rank = value.shape.rank if tf.is_tensor(value) else np.ndim(value)
+    if rank is not None and not -rank <= index < rank:
+        return -1
+    known = None if rank is None else value.shape[index]
     return known if known is not None else _float(tf.shape(value)[index])
 
 
-def _size_of(value: Any) -> Any:
-    return np.size(value) if not tf.is_tensor(value) else _size(value)
+def _lengths(value: Any) -> Any:
+    return np.array(value.shape, np.float64) if _has_shape(value) else _float(tf.shape(value))
 
 
 _FUNCTIONS: dict[str, Any] = {
@@ -179,9 +187,10 @@ _FUNCTIONS: dict[str, Any] = {
     "at_least": _either(np.maximum, tf.maximum),
     "at_most": _either(np.minimum, tf.minimum),
     "finite": _either(np.isfinite, tf.math.is_finite),
-    "size": _size_of,
+    "elements": _elements,
+    "lengths": _lengths,
     "rank": _rank,
-    "axis": _axis,
+    "length": _length,
     "len": len,
     "product": lambda values: functools.reduce(lambda left, right: left * right, values, 1),
 }
@@ -189,4 +198,5 @@ _FUNCTIONS: dict[str, Any] = {
 
 def _evaluated(code: CodeType, names: Mapping[str, Any]) -> Any:
     """The value of an expression: of NumPy where everything is known that it is about, else a tensor."""
-    return eval(code, {"__builtins__": {}} | _FUNCTIONS, dict(names))
+    with np.errstate(all="ignore"):
+        return eval(code, {"__builtins__": {}} | _FUNCTIONS | dict(names))

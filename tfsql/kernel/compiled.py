@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from tfsql.errors import RowError
 from tfsql.infer import clean_message
 from tfsql.kernel.explain import kernel_lines
 from tfsql.kernel.graph import Program, Shape, index_paths, static_shapes
@@ -77,8 +78,10 @@ class Kernel(RowWise):
         """The operator that an error of TensorFlow names, else all of this kernel's."""
         text = str(error)
         named = [call.op for call in self.program.calls if re.search(rf"[/ ]{call.op}(_\d+)?\}}\}}", text)]
-        names = named[:1] or list(dict.fromkeys(call.op for call in self.program.calls))
-        return ", ".join(f"tf_{name}" for name in names)
+        return f"tf_{named[0]}" if named else self._operators()
+
+    def _operators(self) -> str:
+        return ", ".join(dict.fromkeys(f"tf_{call.op}" for call in self.program.calls))
 
     # -- calls of TensorFlow -----------------------------------------------------------------------------------------
 
@@ -94,7 +97,7 @@ class Kernel(RowWise):
         ]
         made = lifted.function(*tensors, *self._arguments)
         return [
-            _rows_of_batch(tensor, count, self.program.is_varying(node))
+            _rows_of_batch(tensor, count, node.type, self.program.is_varying(node))
             for tensor, node in zip(made, self.program.results, strict=True)
         ]
 
@@ -135,7 +138,11 @@ class Kernel(RowWise):
         return self._functions[key]
 
     def _assemble(self, results: list[Rows]) -> pa.Array:
-        return _assembled(self.program.value, iter(results))
+        try:
+            return _assembled(self.program.value, iter(results))
+        except RowError as error:
+            error.message = f"{self._operators()}: {error.message}"
+            raise
 
     # -- for EXPLAIN -------------------------------------------------------------------------------------------------
 
@@ -155,9 +162,16 @@ class Kernel(RowWise):
         return kernel_lines(self.program, self.rules())
 
 
-def _rows_of_batch(tensor: tf.Tensor, count: int, is_varying: bool) -> Rows:
+def _rows_of_batch(tensor: tf.Tensor, count: int, kind: TensorType, is_varying: bool) -> Rows:
     array = _array_of(tensor)
+    _check_made(array.shape[1:] if is_varying else array.shape, kind)
     return Rows.stacked(array if is_varying else np.broadcast_to(array, (count, *array.shape)))
+
+
+def _check_made(shape: tuple[int, ...], kind: TensorType) -> None:
+    """Refuses a result of another shape than TensorFlow's shape function said."""
+    if kind.is_fixed and shape != kind.shape:
+        raise ValueError(f"the kernel made a tensor of shape {list(shape)}, which must be {list(kind.shape or ())}")
 
 
 def _array_of(tensor: tf.Tensor) -> np.ndarray:
@@ -168,6 +182,8 @@ def _array_of(tensor: tf.Tensor) -> np.ndarray:
 
 def _rows_of_loop(elements: np.ndarray, shapes: np.ndarray, tensor: TensorType) -> Rows:
     if tensor.is_fixed:
+        for shape in np.unique(shapes, axis=0).tolist():
+            _check_made(tuple(shape), tensor)
         return Rows(elements, None, tuple(axis or 0 for axis in tensor.shape or ()), len(shapes))
     return Rows(elements, shapes.astype(np.int64), None, len(shapes))
 

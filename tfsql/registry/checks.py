@@ -10,6 +10,8 @@ from importlib import resources
 from types import CodeType
 from typing import Any
 
+from tfsql.registry.opdef import operator_spec, wrapped_names
+
 
 @dataclass(frozen=True)
 class Check:
@@ -68,16 +70,25 @@ def _all_checks() -> Mapping[str, Checks]:
     for written in document["check"]:
         kind = "requires" if "requires" in written else "ensures"
         check = Check(written[kind], written["reason"], _compiled(written[kind]))
-        for operator in written["operators"]:
+        for operator in _operators(written):
             found.setdefault(operator, {}).setdefault(kind, []).append(check)
     for written in document["size"]:
+        sizes = [Size(name, written["elements"], _compiled(written["elements"])) for name in written["outputs"]]
         for operator in written["operators"]:
-            for output in written["outputs"]:
-                size = Size(output, written["elements"], _compiled(written["elements"]))
-                found.setdefault(operator, {}).setdefault("sizes", []).append(size)
+            found.setdefault(operator, {}).setdefault("sizes", []).extend(sizes)
     return {
         operator: Checks(**{kind: tuple(items) for kind, items in kinds.items()}) for operator, kinds in found.items()
     }
+
+
+def _operators(written: Mapping[str, Any]) -> list[str]:
+    """The operators that an entry is about: by name, or those that have an attribute or an input."""
+    if "operators" in written:
+        return list(written["operators"])
+    specs = [spec for spec in map(operator_spec, wrapped_names()) if spec is not None]
+    if "having_attribute" in written:
+        return [spec.name for spec in specs if spec.attribute(written["having_attribute"])]
+    return [spec.name for spec in specs if spec.input_index(written["having_input"]) is not None]
 
 
 def checked_operators() -> tuple[str, ...]:
