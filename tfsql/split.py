@@ -76,10 +76,11 @@ class KernelCache:
         from tfsql.kernel import Kernel, Program
 
         _check_ranks(value)
-        program = Program.of(value)
+        program = Program.of(value, self._settings["tfsql_max_cell_bytes"])
         arguments = [constant.value for constant in constants_in_order(value) if constant.is_argument]
         is_lowered = self._settings["tfsql_lowering"]
-        key = f"{program.key}\n{[hash(array.tobytes()) for array in arguments]}\nlowering {is_lowered}"
+        ways = f"lowering {is_lowered}, {program.max_cell_bytes} bytes"
+        key = f"{program.key}\n{[hash(array.tobytes()) for array in arguments]}\n{ways}"
         with self._lock:
             if key in self._kernels and not program.is_stateful:
                 self._kernels.move_to_end(key)
@@ -107,13 +108,15 @@ def _check_ranks(value: Value) -> None:
     for node in value_nodes(value):
         if node.type.shape is None:
             raise UnsupportedError(
-                f"The rank of {_name(node)} is not known before running, so it has no SQL type",
+                f"{_name(node)} has a rank that is not known before running, so it has no SQL type",
                 hint="Pick another output, (...).name, or give it a shape: reshape(x, [...]); "
                 "for tf_DecodeImage, expand_animations := false",
             )
         if node.type.dtype in ("variant", "resource"):
-            raise UnsupportedError(f"The result is a {node.type.dtype}, which no column can hold")
+            raise UnsupportedError(f"{_name(node)} is a {node.type.dtype}, which no column can hold")
 
 
 def _name(node: Node) -> str:
-    return f"the output {node.call.outputs[node.index][0]}" if isinstance(node, Output) else "this result"
+    if not isinstance(node, Output):
+        return "This result"
+    return f"The output {node.call.outputs[node.index][0]} of tf_{node.call.op}"

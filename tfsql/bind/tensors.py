@@ -87,7 +87,7 @@ class TensorBinder:
         if self._inference is None:
             from tfsql.infer import Inference
 
-            self._inference = Inference()
+            self._inference = Inference(self._statement.environment.settings["tfsql_max_cell_bytes"])
         return self._inference
 
     # -- is it a tensor expression? ----------------------------------------------------------------------------------

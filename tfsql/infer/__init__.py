@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 from tfsql.infer.calls import Inference, apply_operator
-from tfsql.infer.checks import MAX_CELL_BYTES
+from tfsql.infer.conditions import (
+    MAX_CELL_BYTES,
+    assertion,
+    is_checked,
+    open_conditions,
+    output_conditions,
+    refuse,
+)
 from tfsql.infer.dtypes import convert_constant, natural
 from tfsql.infer.messages import clean_message
 
-__all__ = ["MAX_CELL_BYTES", "Inference", "apply_operator", "clean_message", "convert_constant", "natural"]
+__all__ = [
+    "MAX_CELL_BYTES",
+    "Inference",
+    "apply_operator",
+    "assertion",
+    "clean_message",
+    "convert_constant",
+    "is_checked",
+    "natural",
+    "open_conditions",
+    "output_conditions",
+    "refuse",
+]

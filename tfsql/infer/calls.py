@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfsql.errors import BindError, TypeMismatchError, did_you_mean
+from tfsql.errors import BindError, ResourceError, TypeMismatchError, did_you_mean
 from tfsql.infer.checks import check_kernel, check_lists, check_size, fitting_tensor
+from tfsql.infer.conditions import MAX_CELL_BYTES, ConditionError, refuse
 from tfsql.infer.dtypes import QUANTISED_STORAGE, choose_dtype, convert_constant, is_integer, is_safe, natural_dtype
 from tfsql.infer.messages import ListOrNode, attribute_name, cast_hint, describe_attribute, listed, shape_error
 from tfsql.registry import Argument, OperatorSpec, returns_bytes, written_inputs
@@ -24,9 +25,14 @@ from tfsql.types import TensorType, sql_type
 
 
 class Inference:
-    """Builds typed calls. Equal calls on equal inputs are one call."""
+    """Builds typed calls. Equal calls on equal inputs are one call.
 
-    def __init__(self) -> None:
+    Args:
+      max_cell_bytes: what one output of one row may take.
+    """
+
+    def __init__(self, max_cell_bytes: int = MAX_CELL_BYTES) -> None:
+        self._max_cell_bytes = max_cell_bytes
         self._graph = tf.Graph()
         self._symbols: dict[Node, tf.Tensor] = {}
         self._results: dict[Call, list[Any]] = {}
@@ -199,19 +205,27 @@ class Inference:
         with self._graph.as_default():
             symbols = [self._symbols_of(item) for item in inputs]
             try:
+                refuse(spec, symbols, dict(attributes), limit=None)
                 made = apply_operator(spec, symbols, dict(attributes))
+                types = [_types_of(value, is_bytes=self._is_bytes(spec, inputs)) for value in made]
             except (ValueError, TypeError, tf.errors.OpError, OverflowError) as error:
                 raise shape_error(spec, inputs, error) from error
         check_kernel(spec, made)
-        is_bytes = returns_bytes(spec.name) or any(node.type.is_bytes for node in _flat(inputs))
-        outputs = tuple(
-            (argument.name, _types_of(value, is_bytes=is_bytes))
-            for argument, value in zip(spec.outputs, made, strict=True)
-        )
-        check_size(spec, outputs)
+        outputs = tuple((argument.name, kinds) for argument, kinds in zip(spec.outputs, types, strict=True))
+        check_size(spec, outputs, self._max_cell_bytes)
+        try:
+            with self._graph.as_default():
+                refuse(spec, symbols, dict(attributes), self._max_cell_bytes)
+        except ConditionError as error:
+            raise ResourceError(f"{spec.sql_name}: {error}") from error
         call = Call(spec.name, tuple(inputs), attributes, outputs, spec.is_stateful)
         self._results[call] = made
         return call
+
+    @staticmethod
+    def _is_bytes(spec: OperatorSpec, inputs: Sequence[ListOrNode]) -> bool:
+        """Whether strings that come out are bytes."""
+        return returns_bytes(spec.name) or any(node.type.is_bytes for node in _flat(inputs))
 
     def _symbols_of(self, item: ListOrNode) -> Any:
         return [self._symbol(node) for node in item] if isinstance(item, tuple) else self._symbol(item)

@@ -17,9 +17,6 @@ from tfsql.registry.kernels import unsupported_type
 from tfsql.tree import Constant
 from tfsql.types import TensorType
 
-# What one tensor of one row may take.
-MAX_CELL_BYTES = 256 * 2**20
-
 
 def fitting_tensor(spec: OperatorSpec, name: str, value: Any, values: dict[str, Any]) -> Any:
     """An attribute that is a tensor, with the dtype that the operator takes; any other attribute as it is."""
@@ -67,13 +64,16 @@ def check_kernel(spec: OperatorSpec, made: list[Any]) -> None:
         )
 
 
-def check_size(spec: OperatorSpec, outputs: Iterable[tuple[str, TensorType | tuple[TensorType, ...]]]) -> None:
-    """Refuses an output that is known to be larger than one row may be."""
+def check_size(
+    spec: OperatorSpec, outputs: Iterable[tuple[str, TensorType | tuple[TensorType, ...]]], limit: int
+) -> None:
+    """Refuses an output that is known to be larger than one row may be, which is ``limit`` bytes."""
     for name, kinds in outputs:
         for kind in kinds if isinstance(kinds, tuple) else (kinds,):
             size = math.prod(axis or 0 for axis in kind.shape or (0,)) * tf.as_dtype(kind.dtype).size
-            if size > MAX_CELL_BYTES:
+            if size > limit:
                 raise ResourceError(
                     f"{spec.sql_name}: its {name} would be {kind}, {size / 2**20:,.0f} MB for each row; "
-                    f"the limit is {MAX_CELL_BYTES // 2**20} MB"
+                    f"the limit is {limit / 2**20:,.0f} MB",
+                    hint="SET tfsql_max_cell_bytes = '...' changes the limit",
                 )

@@ -23,6 +23,7 @@ def clean_message(error: Exception) -> str:
     in_a_graph = re.search(r"(?:^|\n)([^\n]+)\n\t ?\[\[", message)
     message = in_a_graph.group(1) if in_a_graph else message
     message = re.split(r" for '?\{\{node|\n\n|, with input shapes| with input shapes", message)[0]
+    message = re.sub(r"^(?:.*: )?assertion failed: \[(.*)\]$", r"\1", message)
     message = re.sub(r"\{\{(?:function_)?node [^}]*\}\}\s*", "", message).strip()
     message = re.sub(r"\[Op:[^\]]*\]\s*(name:.*)?$", "", message).strip()
     return re.sub(r"\s+", " ", message).rstrip(".")

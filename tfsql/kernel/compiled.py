@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from tfsql.errors import RowError
 from tfsql.infer import clean_message
 from tfsql.kernel.explain import kernel_lines
-from tfsql.kernel.graph import Program, Shape, index_paths
+from tfsql.kernel.graph import Program, Shape, index_paths, static_shapes
 from tfsql.kernel.lift import LOOPED, Lifted, NeedsLoopError, batched, looped
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
 from tfsql.tree import Node, Record, Sequence, Spread, Value
@@ -26,6 +27,8 @@ from tfsql.vectorised import RowWise
 
 # How many functions for different shapes a kernel keeps.
 MAX_SPECIALISATIONS = 32
+# How many shapes of rows a kernel remembers to be right.
+MAX_CHECKED_SHAPES = 4096
 
 
 class Kernel(RowWise):
@@ -54,6 +57,7 @@ class Kernel(RowWise):
         ]
         self._functions: OrderedDict[tuple[Shape, ...], Lifted | None] = OrderedDict()
         self._loop: Lifted | None = None
+        self._checked_shapes: set[tuple[Shape, ...]] = set()
 
     @property
     def is_stateful(self) -> bool:
@@ -66,14 +70,18 @@ class Kernel(RowWise):
             self._loop = None
 
     def _failure(self, error: Exception) -> str:
-        return f"{self._operator_of(error)} failed: {clean_message(error)}"
+        message = clean_message(error)
+        is_complete = re.match(r"tf_\w+ failed: ", message)
+        return message if is_complete else f"{self._operator_of(error)} failed: {message}"
 
     def _operator_of(self, error: Exception) -> str:
         """The operator that an error of TensorFlow names, else all of this kernel's."""
         text = str(error)
         named = [call.op for call in self.program.calls if re.search(rf"[/ ]{call.op}(_\d+)?\}}\}}", text)]
-        names = named[:1] or list(dict.fromkeys(call.op for call in self.program.calls))
-        return ", ".join(f"tf_{name}" for name in names)
+        return f"tf_{named[0]}" if named else self._operators()
+
+    def _operators(self) -> str:
+        return ", ".join(dict.fromkeys(f"tf_{call.op}" for call in self.program.calls))
 
     # -- calls of TensorFlow -----------------------------------------------------------------------------------------
 
@@ -89,11 +97,12 @@ class Kernel(RowWise):
         ]
         made = lifted.function(*tensors, *self._arguments)
         return [
-            _rows_of_batch(tensor, count, self.program.is_varying(node))
+            _rows_of_batch(tensor, count, node.type, self.program.is_varying(node))
             for tensor, node in zip(made, self.program.results, strict=True)
         ]
 
     def _call_loop(self, rows: list[Rows], count: int) -> list[Rows]:
+        self._check_shapes(rows, count)
         if self._loop is None:
             self._loop = looped(self.program)
         tensors = [tf.constant(count, tf.int32)]
@@ -105,6 +114,15 @@ class Kernel(RowWise):
             _rows_of_loop(elements.numpy(), shapes.numpy(), node.type)
             for (elements, shapes), node in zip(made, self.program.results, strict=True)
         ]
+
+    def _check_shapes(self, rows: list[Rows], count: int) -> None:
+        """Lets TensorFlow's shape functions see the shapes of each row: kernels do not check all that those refuse."""
+        shapes = [[tuple(row) for row in column.row_shapes().tolist()] for column in rows]
+        for key in dict.fromkeys(zip(*shapes, strict=True)) if shapes else [()]:
+            if key not in self._checked_shapes:
+                static_shapes(self.program, list(key))
+                if len(self._checked_shapes) < MAX_CHECKED_SHAPES:
+                    self._checked_shapes.add(key)
 
     def _specialised(self, rows: list[Rows]) -> Lifted | None:
         """The function for rows of these shapes; None where the rows must be looped over."""
@@ -120,7 +138,11 @@ class Kernel(RowWise):
         return self._functions[key]
 
     def _assemble(self, results: list[Rows]) -> pa.Array:
-        return _assembled(self.program.value, iter(results))
+        try:
+            return _assembled(self.program.value, iter(results))
+        except RowError as error:
+            error.message = f"{self._operators()}: {error.message}"
+            raise
 
     # -- for EXPLAIN -------------------------------------------------------------------------------------------------
 
@@ -140,9 +162,16 @@ class Kernel(RowWise):
         return kernel_lines(self.program, self.rules())
 
 
-def _rows_of_batch(tensor: tf.Tensor, count: int, is_varying: bool) -> Rows:
+def _rows_of_batch(tensor: tf.Tensor, count: int, kind: TensorType, is_varying: bool) -> Rows:
     array = _array_of(tensor)
+    _check_made(array.shape[1:] if is_varying else array.shape, kind)
     return Rows.stacked(array if is_varying else np.broadcast_to(array, (count, *array.shape)))
+
+
+def _check_made(shape: tuple[int, ...], kind: TensorType) -> None:
+    """Refuses a result of another shape than TensorFlow's shape function said."""
+    if kind.is_fixed and shape != kind.shape:
+        raise ValueError(f"the kernel made a tensor of shape {list(shape)}, which must be {list(kind.shape or ())}")
 
 
 def _array_of(tensor: tf.Tensor) -> np.ndarray:
@@ -153,6 +182,8 @@ def _array_of(tensor: tf.Tensor) -> np.ndarray:
 
 def _rows_of_loop(elements: np.ndarray, shapes: np.ndarray, tensor: TensorType) -> Rows:
     if tensor.is_fixed:
+        for shape in np.unique(shapes, axis=0).tolist():
+            _check_made(tuple(shape), tensor)
         return Rows(elements, None, tuple(axis or 0 for axis in tensor.shape or ()), len(shapes))
     return Rows(elements, shapes.astype(np.int64), None, len(shapes))
 

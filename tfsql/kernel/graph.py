@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfsql.infer import apply_operator
+from tfsql.infer import MAX_CELL_BYTES, apply_operator, assertion, open_conditions, output_conditions, refuse
 from tfsql.registry import operator_spec
 from tfsql.tree import (
     Call,
@@ -43,6 +43,7 @@ class Program:
       arguments: the constants that the kernel takes as arguments.
       calls: the operator calls, each behind those it needs.
       results: the tensors that make up the value.
+      max_cell_bytes: what one output of one row may take.
     """
 
     value: Value
@@ -50,15 +51,17 @@ class Program:
     arguments: tuple[Constant, ...]
     calls: tuple[Call, ...]
     results: tuple[Node, ...]
+    max_cell_bytes: int = MAX_CELL_BYTES
 
     @classmethod
-    def of(cls, value: Value) -> Program:
+    def of(cls, value: Value, max_cell_bytes: int = MAX_CELL_BYTES) -> Program:
         return cls(
             value,
             tuple(leaves_in_order(value)),
             tuple(constant for constant in constants_in_order(value) if constant.is_argument),
             tuple(calls_in_order(value)),
             tuple(value_nodes(value)),
+            max_cell_bytes,
         )
 
     @property
@@ -159,27 +162,55 @@ def index_paths(shape: Shape | None) -> list[str]:
 
 
 class Environment:
-    """Evaluates calls on TensorFlow tensors, symbolic or eager, remembering each result."""
+    """Evaluates calls on TensorFlow tensors, symbolic or eager, remembering each result.
 
-    def __init__(self, known: dict[Node, tf.Tensor]):
+    Args:
+      known: the tensors of nodes to begin with.
+      max_cell_bytes: what one output may take.
+      is_guarded: whether calls are checked for the conditions of operators/checks.toml while they run; what is known
+        before that is checked always.
+    """
+
+    def __init__(self, known: dict[Node, tf.Tensor], max_cell_bytes: int = MAX_CELL_BYTES, *, is_guarded: bool = True):
         self._known = dict(known)
         self._results: dict[Call, list[Any]] = {}
+        self._max_cell_bytes = max_cell_bytes
+        self._is_guarded = is_guarded
 
     def evaluate(self, call: Call) -> None:
         """Computes the outputs of ``call``; those of the calls it needs must be known."""
         spec = operator_spec(call.op)
         assert spec is not None
-        inputs = [
+        inputs, attributes = self.inputs_of(call), dict(call.attributes)
+        if not self._is_guarded:
+            refuse(spec, inputs, attributes, self._max_cell_bytes)
+            self._results[call] = apply_operator(spec, inputs, attributes)
+            return
+        required = open_conditions(spec, inputs, attributes, self._max_cell_bytes)
+        with tf.control_dependencies([assertion(spec, *condition) for condition in required]):
+            made = apply_operator(spec, inputs, attributes)
+        ensured = output_conditions(spec, inputs, attributes, made)
+        if ensured:
+            with tf.control_dependencies([assertion(spec, *condition) for condition in ensured]):
+                made = tf.nest.map_structure(tf.identity, made)
+        self._results[call] = made
+
+    def inputs_of(self, call: Call) -> list[Any]:
+        """The tensors that ``call`` takes, in OpDef order; lists as lists."""
+        return [
             [self.tensor(node) for node in item] if isinstance(item, tuple) else self.tensor(item)
             for item in call.inputs
         ]
-        self._results[call] = apply_operator(spec, inputs, dict(call.attributes))
 
-    def child(self, known: dict[Node, tf.Tensor]) -> Environment:
+    def child(self, known: dict[Node, tf.Tensor], *, is_guarded: bool) -> Environment:
         """An environment that knows what this one knows, and ``known``; what it computes stays in it."""
-        inner = Environment(self._known | known)
+        inner = Environment(self._known | known, self._max_cell_bytes, is_guarded=is_guarded)
         inner._results = dict(self._results)
         return inner
+
+    def outputs_of(self, call: Call) -> list[tf.Tensor]:
+        """All outputs of a call that was evaluated; those of lists are laid out."""
+        return list(tf.nest.flatten(self._results[call]))
 
     def put(self, node: Node, tensor: tf.Tensor) -> None:
         self._known[node] = tensor
@@ -198,7 +229,7 @@ def static_shapes(program: Program, leaf_shapes: list[Shape]) -> Callable[[Node]
     """The shape of every node of ``program`` when its leaves have ``leaf_shapes``; no data is read.
 
     Raises:
-      ValueError: TensorFlow's shape function refuses the shapes.
+      ValueError: TensorFlow's shape function refuses the shapes, or an output is larger than a cell may be.
     """
     with tf.Graph().as_default():
         inputs: dict[Node, tf.Tensor] = {
@@ -206,9 +237,11 @@ def static_shapes(program: Program, leaf_shapes: list[Shape]) -> Callable[[Node]
             for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
         }
         arguments = {c: tf.compat.v1.placeholder(c.type.dtype, c.type.shape) for c in program.arguments}
-        environment = Environment(inputs | arguments)
+        environment = Environment(inputs | arguments, program.max_cell_bytes, is_guarded=False)
         for call in program.calls:
             environment.evaluate(call)
+            for tensor in environment.outputs_of(call):
+                _check_size(call, tensor, program.max_cell_bytes)
 
     def shape_of(node: Node) -> Shape | None:
         if isinstance(node, Constant):
@@ -217,6 +250,14 @@ def static_shapes(program: Program, leaf_shapes: list[Shape]) -> Callable[[Node]
         return None if shape.rank is None else tuple(shape.as_list())
 
     return shape_of
+
+
+def _check_size(call: Call, tensor: tf.Tensor, limit: int) -> None:
+    if tensor.shape.is_fully_defined() and tensor.shape.num_elements() * tensor.dtype.size > limit:
+        size = tensor.shape.num_elements() * tensor.dtype.size
+        raise ValueError(
+            f"tf_{call.op} would make a tensor of {size:,} bytes for each row; tfsql_max_cell_bytes allows {limit:,}"
+        )
 
 
 def storable(tensor: tf.Tensor) -> tf.Tensor:

@@ -17,10 +17,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.ops.parallel_for import pfor
 
+from tfsql.infer import assertion, is_checked, open_conditions, output_conditions
 from tfsql.kernel.direct import call_on_stack, direct_rule_of, varying_inputs
 from tfsql.kernel.graph import Environment, Program, Shape, static_shapes, storable
 from tfsql.kernel.lower import lowering_of
+from tfsql.registry import operator_spec
 from tfsql.registry.batching import wrong_converters
+from tfsql.registry.checks import checks_of
 from tfsql.tree import Call, Leaf, Node, Output
 from tfsql.types import WIDENED
 
@@ -80,7 +83,7 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
 
     def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
         known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
-        lifting = _Lifting(program, Environment(known), shape_of, rules, is_lowered=is_lowered)
+        lifting = _Lifting(program, Environment(known, program.max_cell_bytes), shape_of, rules, is_lowered=is_lowered)
         return [storable(tensor) for tensor in lifting.run()]
 
     signature = [
@@ -138,8 +141,13 @@ class _Lifting:
                 self._rules[call] = CONSTANT
                 self._environment.evaluate(call)
                 continue
+            if is_checked(call.op):
+                self._flush(segment)
+                segment = []
+                self._require(call)
             if self._lower(call, segment) or self._direct(call, segment):
                 segment = []
+                self._ensure(call)
                 continue
             rule = CONVERTED if call.op in _convertible() else MAPPED
             if segment and self._rules[segment[-1]] != rule:
@@ -147,8 +155,48 @@ class _Lifting:
                 segment = []
             self._rules[call] = rule
             segment.append(call)
+            if is_checked(call.op):
+                self._flush(segment)
+                segment = []
+                self._ensure(call)
         self._flush(segment)
         return [self._environment.tensor(node) for node in self._program.results]
+
+    def _require(self, call: Call) -> None:
+        """Puts the conditions on the inputs of a call, for all rows, before it."""
+        limit = self._program.max_cell_bytes
+        self._assert(call, [], lambda spec, inputs, made: open_conditions(spec, inputs, dict(call.attributes), limit))
+
+    def _ensure(self, call: Call) -> None:
+        """Puts the conditions on the outputs of a call, for all rows, behind it."""
+        if checks_of(call.op).ensures:
+            self._assert(
+                call,
+                _outputs(call),
+                lambda spec, inputs, made: output_conditions(spec, inputs, dict(call.attributes), made),
+            )
+
+    def _assert(
+        self, call: Call, outputs: list[Output], conditions: Callable[..., list[tuple[tf.Tensor, str]]]
+    ) -> None:
+        """Makes the inputs of a call, or its outputs, wait for conditions on each row."""
+        spec = operator_spec(call.op)
+        assert spec is not None
+        nodes = list(dict.fromkeys([node for node in call.nodes() if self._program.is_varying(node)] + list(outputs)))
+        reasons: list[str] = []
+
+        def body(row: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            inner = self._environment.child(dict(zip(nodes, row, strict=True)), is_guarded=False)
+            found = conditions(spec, inner.inputs_of(call), [inner.tensor(node) for node in outputs])
+            reasons[:] = [reason for _, reason in found]
+            return [holds for holds, _ in found] or [tf.constant(True)]
+
+        stacked = [self._stacked(node) for node in nodes]
+        with _quiet_tensorflow():
+            holds = tf.vectorized_map(body, stacked, warn=False)
+        with tf.control_dependencies([assertion(spec, *item) for item in zip(holds, reasons, strict=False)]):
+            for node in outputs or nodes:
+                self._environment.put(node, tf.identity(self._stacked(node)))
 
     def _lower(self, call: Call, segment: list[Call]) -> bool:
         """Computes a call by its lowering, if it has one, behind the calls of ``segment``; whether it has."""
@@ -241,7 +289,7 @@ class _Lifting:
         """The segment on one row; everything that does not vary is taken from outside."""
 
         def body(row: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-            inner = self._environment.child(dict(zip(inputs, row, strict=True)))
+            inner = self._environment.child(dict(zip(inputs, row, strict=True)), is_guarded=False)
             for call in segment:
                 inner.evaluate(call)
             return [inner.tensor(node) for node in outputs]
@@ -289,7 +337,8 @@ def looped(program: Program) -> Lifted:
     def function(rows: tf.Tensor, *tensors: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         border = 2 * len(program.leaves)
         columns = [_Column(leaf, *tensors[2 * i : 2 * i + 2]) for i, leaf in enumerate(program.leaves)]
-        outside = Environment(dict(zip(program.arguments, tensors[border:], strict=True)))
+        known: dict[Node, tf.Tensor] = dict(zip(program.arguments, tensors[border:], strict=True))
+        outside = Environment(known, program.max_cell_bytes)
         inside = [call for call in program.calls if call in program.varying or any(map(_is_quantised, _outputs(call)))]
         for call in program.calls:
             if call not in inside:
@@ -325,7 +374,7 @@ def _loop(
     program: Program, rows: tf.Tensor, columns: list[_Column], outside: Environment, inside: list[Call]
 ) -> list[tuple[tf.Tensor, tf.Tensor]]:
     def body(index: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
-        row = outside.child({column.leaf: column.row(index) for column in columns})
+        row = outside.child({column.leaf: column.row(index) for column in columns}, is_guarded=True)
         for call in inside:
             row.evaluate(call)
         written = []

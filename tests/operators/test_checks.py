@@ -1,0 +1,71 @@
+"""The conditions of operators/checks.toml: what they are about exists, and they hold for every valid case."""
+
+from __future__ import annotations
+
+import pytest
+
+import tfsql
+from tfsql.infer.conditions import _FUNCTIONS
+from tfsql.registry import operator_spec
+from tfsql.registry.checks import Checks, checked_operators, checks_of
+from tfsql.registry.coverage import exposed_names
+
+
+@pytest.mark.parametrize("operator", checked_operators())
+def test_conditions_are_about_what_the_operator_has(operator: str) -> None:
+    spec = operator_spec(operator)
+    assert spec is not None
+    checks = checks_of(operator)
+    assert checks != Checks()
+    inputs = {item.name for item in (*spec.inputs, *spec.attributes)}
+    outputs = {output.name for output in spec.outputs}
+    for check in checks.requires:
+        assert set(check.names) <= inputs | set(_FUNCTIONS), check.text
+    for check in checks.ensures:
+        assert set(check.names) <= inputs | outputs | set(_FUNCTIONS), check.text
+    for size in checks.sizes:
+        assert set(size.code.co_names) <= inputs | set(_FUNCTIONS), size.text
+        assert size.output in outputs
+
+
+def test_checks_are_for_operators_that_exist() -> None:
+    assert set(checked_operators()) & set(exposed_names())
+
+
+@pytest.fixture
+def con() -> tfsql.Connection:
+    return tfsql.connect()
+
+
+@pytest.mark.parametrize("kind", ["FLOAT[2][2]", "FLOAT[][]"])
+def test_a_failed_cholesky_names_its_row(con: tfsql.Connection, kind: str) -> None:
+    sql = f"SELECT tf_Cholesky(x) AS y FROM (VALUES ([[4, 0], [0, 4]]::{kind}), ([[1, 0], [0, -1]]::{kind})) AS t(x)"
+    with pytest.raises(tfsql.TfsqlError, match=r"tf_Cholesky failed: the matrix is not positive definite \(row 1\)"):
+        con.sql(sql).fetchall()
+
+
+def test_a_constant_is_refused_before_running(con: tfsql.Connection) -> None:
+    with pytest.raises(tfsql.TfsqlError, match="tf_RFFT: fft_length must be at least 1"):
+        con.sql("SELECT tf_RFFT([1, 2]::FLOAT[2], [0]::INTEGER[1]) AS y")
+
+
+@pytest.mark.parametrize("call", ["tf_Fill([d], 1::FLOAT)", "tf_Range(0, d, 1)"])
+def test_an_output_is_bounded_before_it_is_allocated(con: tfsql.Connection, call: str) -> None:
+    con.sql("SET tfsql_max_cell_bytes = '1MB'")
+    sql = f"SELECT len({call}) AS n FROM (VALUES (9), (250001)) AS t(d)"
+    with pytest.raises(tfsql.TfsqlError, match=r"tfsql_max_cell_bytes allows \(row 1\)"):
+        con.sql(sql).fetchall()
+    con.sql("SET tfsql_max_cell_bytes = '2MB'")
+    assert con.sql(sql).fetchall() == [(9,), (250001,)]
+
+
+def test_conditions_hold_inside_other_calls(con: tfsql.Connection) -> None:
+    sql = "SELECT tf_Abs(tf_Cholesky(tf_Neg(x))) AS y FROM (VALUES ([[-4]]::FLOAT[1][1]), ([[4]]::FLOAT[1][1])) AS t(x)"
+    with pytest.raises(tfsql.TfsqlError, match=r"tf_Cholesky failed: the matrix is not positive definite \(row 1\)"):
+        con.sql(sql).fetchall()
+
+
+def test_shapes_of_rows_in_a_loop_are_seen_by_the_shape_function(con: tfsql.Connection) -> None:
+    sql = "SELECT tf_MatMul(x, x) AS y FROM (VALUES ([[4]]::FLOAT[][]), ([[4, 5]]::FLOAT[][])) AS t(x)"
+    with pytest.raises(tfsql.TfsqlError, match=r"Dimensions must be equal, but are 2 and 1 .*\(row 1\)"):
+        con.sql(sql).fetchall()

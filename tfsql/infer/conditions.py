@@ -1,0 +1,202 @@
+"""The conditions of ``operators/checks.toml``, decided before running where values are known, else by the run."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfsql.registry import OperatorSpec
+from tfsql.registry.checks import checks_of
+
+# What one result of one row may take, where no setting says it.
+MAX_CELL_BYTES = 256 * 2**20
+
+
+class ConditionError(ValueError):
+    """A call breaks one of the conditions."""
+
+
+def refuse(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], limit: int | None) -> None:
+    """Refuses a call of which it is known before running that it breaks a condition.
+
+    Args:
+      limit: how many bytes an output may take; None if that is not to be checked.
+
+    Raises:
+      ConditionError: it does.
+    """
+    for holds, reason in _required(spec, inputs, attributes, limit):
+        if not tf.is_tensor(holds) and not holds:
+            raise ConditionError(reason)
+
+
+def open_conditions(
+    spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], limit: int
+) -> list[tuple[tf.Tensor, str]]:
+    """The conditions that only values decide: whether each holds, and the sentence for where it does not.
+
+    Raises:
+      ConditionError: the call breaks another one whatever the values.
+    """
+    refuse(spec, inputs, attributes, limit)
+    return [(holds, text) for holds, text in _required(spec, inputs, attributes, limit) if tf.is_tensor(holds)]
+
+
+def output_conditions(
+    spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], outputs: Sequence[Any]
+) -> list[tuple[tf.Tensor, str]]:
+    """The conditions on the outputs: whether each holds, and the sentence for where it does not."""
+    checks = checks_of(spec.name).ensures
+    if not checks:
+        return []
+    names = _names(spec, inputs, attributes)
+    names |= {argument.name: _numeric(value) for argument, value in zip(spec.outputs, outputs, strict=True)}
+    return [(_evaluated(check.code, names), check.reason) for check in checks]
+
+
+def is_checked(operator: str) -> bool:
+    """Whether a call of the operator has something to check while it runs."""
+    return bool(checks_of(operator).requires or checks_of(operator).sizes or checks_of(operator).ensures)
+
+
+def assertion(spec: OperatorSpec, holds: Any, reason: str) -> tf.Operation:
+    """An operation that fails with a reason unless ``holds``, for one row or for each of several, is true."""
+    return tf.debugging.Assert(tf.reduce_all(holds), [f"{spec.sql_name} failed: {reason}"], summarize=1)
+
+
+def _required(
+    spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], limit: int | None
+) -> Iterator[tuple[Any, str]]:
+    """Whether each condition holds, as a truth value or a tensor, and the sentence for where it does not."""
+    checks = checks_of(spec.name)
+    names = _names(spec, inputs, attributes) if checks.requires or checks.sizes else {}
+    for check in checks.requires:
+        try:
+            yield _evaluated(check.code, names), check.reason
+        except (IndexError, TypeError, ValueError, KeyError, NameError):
+            continue  # its shapes or types are wrong, which the operator itself refuses
+    for size in checks.sizes if limit is not None else ():
+        try:
+            elements = _evaluated(size.code, names)
+        except (IndexError, TypeError, ValueError, KeyError, NameError):
+            continue
+        reason = f"its {size.output} would take more than the {limit:,} bytes that tfsql_max_cell_bytes allows"
+        yield elements * _item_bytes(spec, size.output, inputs, attributes) <= limit, reason
+
+
+def _item_bytes(spec: OperatorSpec, output: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> int:
+    """How many bytes one element of an output takes; eight where its dtype is not easily told."""
+    argument = next(argument for argument in spec.outputs if argument.name == output)
+    dtype = argument.dtype
+    if argument.type_attr:
+        given = [tensor for arg, tensor in zip(spec.inputs, inputs, strict=True) if arg.type_attr == argument.type_attr]
+        attribute = spec.attribute(argument.type_attr)
+        assert attribute is not None
+        dtype = given[0].dtype if given and tf.is_tensor(given[0]) else attributes.get(attribute.name)
+    return int(tf.as_dtype(dtype).size or 8) if dtype else 8
+
+
+def _names(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {attribute.name: attribute.default for attribute in spec.attributes} | dict(attributes)
+    named = {name: np.asarray(value, np.float64) if _is_numbers(value) else value for name, value in named.items()}
+    for argument, value in zip(spec.inputs, inputs, strict=True):
+        named[argument.name] = [_numeric(item) for item in value] if isinstance(value, list) else _numeric(value)
+    return named
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, int | float) for item in value)
+
+
+def _numeric(value: Any) -> Any:
+    """A tensor as numbers of 64 bits, as an array where its value is known; strings as they are."""
+    known = tf.get_static_value(value) if tf.is_tensor(value) else np.asarray(value)
+    if known is not None:
+        known = np.asarray(known)
+        return known.astype(np.float64) if known.dtype.kind in "iufb" else known
+    if value.dtype.is_quantized or value.dtype == tf.string or value.dtype == tf.variant:
+        return value
+    return tf.cast(tf.math.abs(value) if value.dtype.is_complex else value, tf.float64)
+
+
+# -- what an expression may call ---------------------------------------------------------------------------------------
+
+
+def _either(with_arrays: Callable[..., Any], with_tensors: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of arrays or tensors."""
+
+    def function(*values: Any) -> Any:
+        if any(tf.is_tensor(value) for value in values):
+            return with_tensors(*values)
+        with np.errstate(all="ignore"):
+            return with_arrays(*map(np.asarray, values))
+
+    return function
+
+
+def _rank(value: Any) -> Any:
+    return value.shape.rank if tf.is_tensor(value) and value.shape.rank is not None else _dynamic_rank(value)
+
+
+def _dynamic_rank(value: Any) -> Any:
+    return tf.rank(value) if tf.is_tensor(value) else np.ndim(value)
+
+
+def _elements(value: Any) -> Any:
+    if not tf.is_tensor(value):
+        return np.size(value)
+    return math.prod(value.shape.as_list()) if _has_shape(value) else _float(tf.size(value))
+
+
+def _float(value: tf.Tensor) -> tf.Tensor:
+    return tf.cast(value, tf.float64)
+
+
+def _has_shape(value: Any) -> bool:
+    return not tf.is_tensor(value) or value.shape.is_fully_defined()
+
+
+def _length(value: Any, index: int) -> Any:
+    """The length of an axis."""
+    rank = value.shape.rank if tf.is_tensor(value) else np.ndim(value)
+    if rank is not None and not -rank <= index < rank:
+        return -1
+    known = None if rank is None else value.shape[index]
+    return known if known is not None else _float(tf.shape(value)[index])
+
+
+def _lengths(value: Any) -> Any:
+    return np.array(value.shape, np.float64) if _has_shape(value) else _float(tf.shape(value))
+
+
+_FUNCTIONS: dict[str, Any] = {
+    "all": _either(np.all, tf.reduce_all),
+    "any": _either(np.any, tf.reduce_any),
+    "prod": _either(np.prod, tf.reduce_prod),
+    "sum": _either(np.sum, tf.reduce_sum),
+    "greatest": _either(lambda x: np.max(x, initial=-np.inf), tf.reduce_max),
+    "least": _either(lambda x: np.min(x, initial=np.inf), tf.reduce_min),
+    "abs": _either(np.abs, tf.abs),
+    "no": _either(np.logical_not, tf.logical_not),
+    "at_least": _either(np.maximum, tf.maximum),
+    "at_most": _either(np.minimum, tf.minimum),
+    "finite": _either(np.isfinite, tf.math.is_finite),
+    "elements": _elements,
+    "lengths": _lengths,
+    "rank": _rank,
+    "length": _length,
+    "len": len,
+    "product": lambda values: functools.reduce(lambda left, right: left * right, values, 1),
+}
+
+
+def _evaluated(code: CodeType, names: Mapping[str, Any]) -> Any:
+    """The value of an expression: of NumPy where everything is known that it is about, else a tensor."""
+    with np.errstate(all="ignore"):
+        return eval(code, {"__builtins__": {}} | _FUNCTIONS | dict(names))
