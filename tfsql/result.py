@@ -15,6 +15,7 @@ from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Rows = list[tuple[Any, ...]]
 
@@ -155,11 +156,22 @@ class Relation:
         table = flatten.flatten_table(self._nested_table())
         return relation_of(table, self._explain)
 
-    def show(self, max_rows: int = 20) -> None:
-        """Prints the first rows."""
+    def show(self, max_rows: int = 20, *, pictures: bool = False) -> None:
+        """Prints the first rows; with ``pictures``, tensors that are pictures are drawn in their cells."""
         from tfsql.render import print_relation
 
-        print_relation(self, max_rows)
+        print_relation(self, max_rows, pictures=pictures)
+
+    def plot(self, max_rows: int = 12) -> Figure:
+        """The first rows as a figure of matplotlib's: pictures as pictures, vectors as lines, the rest as titles.
+
+        Raises:
+          UnsupportedError: matplotlib is not installed.
+          TypeMismatchError: no column holds pictures or vectors of numbers.
+        """
+        from tfsql.render.plots import plot
+
+        return plot(self, max_rows)
 
     def __repr__(self) -> str:
         from tfsql.render import table_text

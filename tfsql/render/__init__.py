@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tfsql.render.cells import cell_text, sql_text
-from tfsql.render.formats import FORMATS
+from tfsql.render.formats import FORMATS, writer
 from tfsql.render.pictures import SHADES, picture, picture_row
 from tfsql.render.png import save_png
-from tfsql.render.streams import ASCII, BOX, TRUE_COLOR, Borders, borders_of, terminal_colors
-from tfsql.render.tables import DEFAULT_WIDTH, MAX_ROWS, Result, Row, print_relation, table_text
+from tfsql.render.streams import ASCII, BOX, DEFAULT_WIDTH, TRUE_COLOR, Borders, borders_of, terminal_colors
+from tfsql.render.tables import MAX_ROWS, Result, Row, print_relation, table_text
 
 __all__ = [
     "ASCII",
@@ -29,4 +29,5 @@ __all__ = [
     "sql_text",
     "table_text",
     "terminal_colors",
+    "writer",
 ]

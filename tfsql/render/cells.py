@@ -138,12 +138,13 @@ def _statistics(numbers: np.ndarray) -> str:
     with np.errstate(all="ignore"):
         mean = rest.mean()
     least, greatest = _number_text(rest.min()), _number_text(rest.max())
-    return f"min {least} max {greatest} mean {mean:.3g}" + (f" NaN {count}" if count else "")
+    return f"min {least} max {greatest} mean {_number_text(mean)}" + (f" NaN {count}" if count else "")
 
 
 def _number_text(number: np.floating) -> str:
     """Three digits, which say enough; whole numbers are not rounded."""
-    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e7 else f"{number:.3g}"
+    is_whole = number.is_integer() or abs(number) >= 1000
+    return f"{number:.0f}" if is_whole and abs(number) < 1e7 else f"{number:.3g}"
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -7,19 +7,21 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, TextIO
 
 from tfsql.render.cells import cell_text, is_number_type, is_single, printable, rounded, sql_text
-from tfsql.render.streams import borders_of, can_write
-from tfsql.render.tables import MAX_ROWS, Result, table_of
+from tfsql.render.streams import borders_of, can_write, picture_colors
+from tfsql.render.tables import Result, table_of
 
 
-def write_table(result: Result, stream: TextIO) -> None:
+def write_table(result: Result, stream: TextIO, *, pictures: bool = False) -> None:
     """Writes the first rows as a table, and the plan of an EXPLAIN as it is."""
     if result.columns == ["explain_key", "explain_value"]:
         stream.writelines(f"{text.rstrip()}\n" for _, text in result.rows)
         return
-    stream.write(table_of(result, MAX_ROWS, None, None, borders_of(stream)) + "\n")
+    colors = picture_colors(stream) if pictures else None
+    stream.write(table_of(result, borders=borders_of(stream), colors=colors) + "\n")
 
 
 def write_csv(result: Result, stream: TextIO) -> None:
@@ -103,3 +105,8 @@ FORMATS: dict[str, Callable[[Result, TextIO], None]] = {
     "jsonl": write_jsonl,
     "markdown": write_markdown,
 }
+
+
+def writer(mode: str, *, pictures: bool = False) -> Callable[[Result, TextIO], None]:
+    """What writes a result as ``mode``; tables with their pictures drawn, if so wanted."""
+    return partial(write_table, pictures=True) if pictures and mode == "table" else FORMATS[mode]

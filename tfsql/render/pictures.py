@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -14,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from tfsql.errors import ShapeError
-from tfsql.render.streams import TRUE_COLOR, can_write, terminal_colors
-from tfsql.render.tables import DEFAULT_WIDTH
+from tfsql.render.streams import HALF_BLOCK, TRUE_COLOR, picture_colors, terminal_width
 
 SHADES = " .:-=+*#%@"
-_HALF_BLOCK = "▀"
+# A matrix with a shorter edge is better read as numbers.
+LEAST_EDGE = 8
+# A picture in a table is drawn no wider than this.
+CELL_WIDTH = 32
 _RESET = "\x1b[0m"
 
 
@@ -39,13 +40,9 @@ def picture(array: Any, width: int | None = None, *, colors: int | None = None) 
       >>> print(picture([[0, 1, 2, 3], [0, 1, 2, 3]], colors=0))
        -*@
     """
-    pixels = pixels_of(array)
-    if width is not None:
-        pixels = _resized(pixels, max(1, round(pixels.shape[0] * width / pixels.shape[1])), width)
     if colors is None:
-        colors = terminal_colors(sys.stdout) if can_write(sys.stdout, _HALF_BLOCK) else 0
-    lines = _block_lines(pixels, colors) if colors else _shade_lines(pixels)
-    return "\n".join(lines)
+        colors = picture_colors(sys.stdout)
+    return "\n".join(_lines(pixels_of(array), width, colors))
 
 
 def picture_row(
@@ -62,7 +59,7 @@ def picture_row(
       width: of each picture; see ``picture``.
       max_width: of all of them; None for the width of the terminal.
     """
-    max_width = max_width or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+    max_width = max_width or terminal_width()
     blocks = []
     for array, title in zip(arrays, titles, strict=True):
         columns = width or pixels_of(array).shape[1]
@@ -94,6 +91,48 @@ def _side_by_side(blocks: list[_Block]) -> Iterator[str]:
         yield "  ".join(texts).rstrip()
     for i in range(height):
         yield "  ".join(block.lines[i] if i < len(block.lines) else " " * block.width for block in blocks)
+
+
+def pixels_of_cell(value: Any, kind: str) -> np.ndarray | None:
+    """The picture that a cell holds, as ``pixels_of`` makes it; None for what is no picture.
+
+    A picture is a numeric tensor of a shape that ``picture`` takes, both edges at least eight long.
+
+    Args:
+      kind: the type of the cell's column as users read it.
+
+    Example:
+      >>> pixels_of_cell([[0.0] * 8] * 9, "float32[9, 8]").shape
+      (9, 8, 1)
+    """
+    dtype, _, axes = kind.partition("[")
+    if value is None or "," not in axes or not dtype.startswith(("float", "int", "uint", "bool")):
+        return None
+    try:
+        pixels = pixels_of(value)
+    except (ShapeError, ValueError, TypeError):  # another shape, or rows of several lengths
+        return None
+    return pixels if min(pixels.shape[:2]) >= LEAST_EDGE else None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture as lines of text, each of which takes ``width`` columns of the terminal."""
+
+    lines: list[str]
+    width: int
+
+
+def drawing(pixels: np.ndarray, max_width: int, colors: int) -> Drawing:
+    """A picture made smaller, where it must be, to fit a cell of a table."""
+    width = max(1, min(pixels.shape[1], CELL_WIDTH, max_width))
+    return Drawing(_lines(pixels, width, colors), width)
+
+
+def _lines(pixels: np.ndarray, width: int | None, colors: int) -> list[str]:
+    if width is not None and width != pixels.shape[1]:
+        pixels = _resized(pixels, max(1, round(pixels.shape[0] * width / pixels.shape[1])), width)
+    return list(_block_lines(pixels, colors) if colors else _shade_lines(pixels))
 
 
 def pixels_of(array: Any) -> np.ndarray:
@@ -146,7 +185,7 @@ def _block_lines(pixels: np.ndarray, colors: int) -> Iterator[str]:
 
 def _painted(upper: str, lower: str | None, count: int) -> str:
     background = "49" if lower is None else f"48;{lower}"
-    return f"\x1b[38;{upper};{background}m{_HALF_BLOCK * count}"
+    return f"\x1b[38;{upper};{background}m{HALF_BLOCK * count}"
 
 
 def _color_code(color: list[int], colors: int) -> str:

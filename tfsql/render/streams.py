@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from typing import TextIO
 
 TRUE_COLOR = 1 << 24
+HALF_BLOCK = "▀"
+# The width of a table where there is no terminal to ask.
+DEFAULT_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,13 @@ def terminal_colors(stream: TextIO) -> int:
     if os.environ.get("COLORTERM") in ("truecolor", "24bit") or terminal.endswith("-direct"):
         return TRUE_COLOR
     return 256 if "256color" in terminal else 0
+
+
+def terminal_width() -> int:
+    """The columns of the terminal, or a width that suits a file."""
+    return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+
+
+def picture_colors(stream: TextIO) -> int:
+    """How many colours pictures on a stream may have; 0 for shades of ASCII."""
+    return terminal_colors(stream) if can_write(stream, HALF_BLOCK) else 0

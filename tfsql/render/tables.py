@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 
 from tfsql.render.cells import cell_text, is_number_type, printable
-from tfsql.render.streams import BOX, Borders, borders_of
+from tfsql.render.pictures import Drawing, drawing, pixels_of_cell
+from tfsql.render.streams import BOX, Borders, borders_of, picture_colors, terminal_width
 
 if TYPE_CHECKING:
     from tfsql.result import Relation
 
 MAX_ROWS = 20
-# The width of a table where there is no terminal to ask.
-DEFAULT_WIDTH = 120
 # Columns that are no numbers are cut down to this width before whole columns are left out.
 NARROW_WIDTH = 12
 
@@ -43,12 +41,14 @@ def table_text(
     *,
     row_count: int | None = None,
     borders: Borders = BOX,
+    colors: int | None = None,
 ) -> str:
     """The first rows as a table with names, types and a count; ``max_rows`` + 1 rows are fetched at most.
 
     Args:
       max_width: characters of a line; None for the width of the terminal.
       row_count: how many rows there are, where that is known.
+      colors: draws tensors that are pictures, in so many colours (0: in ASCII); None for summaries.
 
     Example:
       >>> import tfsql
@@ -65,12 +65,13 @@ def table_text(
     # A copy has a cursor of its own: what the caller has fetched so far stays as it is.
     head = copy.copy(relation).execute().fetchmany(max_rows + 1)
     result = Result(columns, types, iter(head))
-    return table_of(result, max_rows, max_width, row_count, borders)
+    return table_of(result, max_rows, max_width, row_count=row_count, borders=borders, colors=colors)
 
 
-def print_relation(relation: Relation, max_rows: int = MAX_ROWS) -> None:
+def print_relation(relation: Relation, max_rows: int = MAX_ROWS, *, pictures: bool = False) -> None:
     """Prints the first rows, in characters that standard output can carry."""
-    print(table_text(relation, max_rows, borders=borders_of(sys.stdout)))
+    colors = picture_colors(sys.stdout) if pictures else None
+    print(table_text(relation, max_rows, borders=borders_of(sys.stdout), colors=colors))
 
 
 @dataclass(frozen=True)
@@ -78,40 +79,54 @@ class _Column:
     """A column as text: its header lines and its cells."""
 
     header: tuple[str, str]
-    cells: list[str]
+    cells: list[str | Drawing]
     is_number: bool
     is_gap: bool = False
 
     @property
     def width(self) -> int:
         """The width that shows everything."""
-        return max(map(cell_len, (*self.header, *self.cells)))
+        return max(map(_width, (*self.header, *self.cells)))
 
     @property
     def least_width(self) -> int:
-        """The width that shows what matters: numbers are never cut, everything else may be."""
-        texts = [*self.cells, self.header[1]] if self.is_number else []
-        return max([min(self.width, NARROW_WIDTH), *map(cell_len, texts)])
+        """The width that shows what matters: numbers and pictures are never cut, everything else may be."""
+        uncut = [*self.cells, self.header[1]] if self.is_number else [c for c in self.cells if isinstance(c, Drawing)]
+        return max([min(self.width, NARROW_WIDTH), *map(_width, uncut)])
 
 
-def table_of(result: Result, max_rows: int, max_width: int | None, row_count: int | None, borders: Borders) -> str:
-    max_width = max_width or shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+def _width(cell: str | Drawing) -> int:
+    return cell.width if isinstance(cell, Drawing) else cell_len(cell)
+
+
+def table_of(
+    result: Result,
+    max_rows: int = MAX_ROWS,
+    max_width: int | None = None,
+    *,
+    row_count: int | None = None,
+    borders: Borders = BOX,
+    colors: int | None = None,
+) -> str:
+    """``table_text`` of rows that are being read."""
+    max_width = max_width or terminal_width()
     rows = list(islice(result.rows, max_rows + 1))
     if row_count is None and len(rows) <= max_rows:
         row_count = len(rows)
     rows = rows[:max_rows]
-    columns = _columns(result, rows, max_width, borders)
+    columns = _columns(result, rows, max_width, borders, colors)
     lines = _lines(columns, _widths(columns, max_width), len(rows), borders)
     return "\n".join([*lines, _footer(row_count, len(rows), len(result.columns), columns)])
 
 
-def _columns(result: Result, rows: list[Row], max_width: int, borders: Borders) -> list[_Column]:
+def _columns(result: Result, rows: list[Row], max_width: int, borders: Borders, colors: int | None) -> list[_Column]:
     """The columns that fit, taken from both ends inwards; where some are left out, a narrow one says so."""
-    gap = _Column((borders.ellipsis, ""), [borders.ellipsis] * len(rows), is_number=False, is_gap=True)
+    gap = _Column((borders.ellipsis, ""), list([borders.ellipsis] * len(rows)), is_number=False, is_gap=True)
     count, taken = len(result.columns), dict[int, _Column]()
     space = max_width - 1
     for index in _from_both_ends(count):
-        column = _column(result.columns[index], result.types[index], [row[index] for row in rows])
+        values = [row[index] for row in rows]
+        column = _column(result.columns[index], result.types[index], values, max_width - 4, colors)
         space -= column.least_width + 3
         is_last = len(taken) == count - 1
         if taken and space < (0 if is_last else gap.width + 3):
@@ -127,8 +142,12 @@ def _from_both_ends(count: int) -> Iterator[int]:
     return (i // 2 if i % 2 == 0 else count - 1 - i // 2 for i in range(count))
 
 
-def _column(name: str, kind: str, values: list[Any]) -> _Column:
-    return _Column((printable(name), kind), [cell_text(value, kind) for value in values], is_number_type(kind))
+def _column(name: str, kind: str, values: list[Any], max_width: int, colors: int | None) -> _Column:
+    def cell(value: Any) -> str | Drawing:
+        pixels = None if colors is None else pixels_of_cell(value, kind)
+        return cell_text(value, kind) if pixels is None else drawing(pixels, max_width, colors or 0)
+
+    return _Column((printable(name), kind), [cell(value) for value in values], is_number_type(kind))
 
 
 def _widths(columns: list[_Column], max_width: int) -> list[int]:
@@ -150,8 +169,8 @@ def _lines(columns: list[_Column], widths: list[int], row_count: int, borders: B
     def rule(crossings: str) -> str:
         return crossings[0] + crossings[1].join(borders.horizontal * (width + 2) for width in widths) + crossings[2]
 
-    def line(texts: Iterable[str]) -> str:
-        cells = (_fitted(t, w, c, borders.ellipsis) for t, w, c in zip(texts, widths, columns, strict=True))
+    def line(texts: Iterable[str | Drawing], number: int = 0) -> str:
+        cells = (_part(t, number, w, c, borders.ellipsis) for t, w, c in zip(texts, widths, columns, strict=True))
         edge = borders.vertical
         return f"{edge} " + f" {edge} ".join(cells) + f" {edge}"
 
@@ -160,8 +179,18 @@ def _lines(columns: list[_Column], widths: list[int], row_count: int, borders: B
     yield line(column.header[1] for column in columns)
     yield rule(borders.middle)
     for index in range(row_count):
-        yield line(column.cells[index] for column in columns)
+        cells = [column.cells[index] for column in columns]
+        for number in range(max(len(cell.lines) if isinstance(cell, Drawing) else 1 for cell in cells)):
+            yield line(cells, number)
     yield rule(borders.bottom)
+
+
+def _part(cell: str | Drawing, number: int, width: int, column: _Column, ellipsis: str) -> str:
+    """A line of a cell, counted from 0, in exactly ``width`` columns of the terminal."""
+    if isinstance(cell, str):
+        return _fitted(cell if number == 0 else "", width, column, ellipsis)
+    line = cell.lines[number] if number < len(cell.lines) else " " * cell.width
+    return line + " " * (width - cell.width)
 
 
 def _fitted(text: str, width: int, column: _Column, ellipsis: str) -> str:
