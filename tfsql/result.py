@@ -28,6 +28,7 @@ class Relation:
       run: runs the query, for rows; None where they are made of the Arrow table.
       run_arrow: runs the query, for an Arrow table with nested lists.
       explain: makes the text of ``explain()``.
+      run_batches: runs the query, for its record batches one after the other; None where the rows are there.
 
     Example:
       >>> import tfsql
@@ -41,11 +42,13 @@ class Relation:
         run: Callable[[], EngineResult] | None,
         run_arrow: Callable[[], pa.Table],
         explain: Callable[[bool], str],
+        run_batches: Callable[[], Iterator[pa.RecordBatch]] | None = None,
     ):
         self._columns = columns
         self._run = run
         self._run_arrow = run_arrow
         self._explain = explain
+        self._run_batches = run_batches
         self._cursor: EngineResult | None = None
         self._table: pa.Table | None = None
 
@@ -80,7 +83,7 @@ class Relation:
 
     def execute(self) -> Relation:
         """This relation, run: errors come now, and ``fetchone`` has its rows ready."""
-        self._cursor = self._fresh()
+        self._cursor = TableResult(self._nested_table()) if self._run is None else self._run()
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -108,13 +111,26 @@ class Relation:
         return self._cursor
 
     def _fresh(self) -> EngineResult:
-        return TableResult(self._nested_table()) if self._run is None else self._run()
+        if self._run is not None:
+            return self._run()
+        return TableResult(self._nested_table()) if self._is_whole() else BatchResult(self._nested_batches())
+
+    def _is_whole(self) -> bool:
+        """Whether the rows come as one table: they are there, or only all of them tell their types."""
+        return self._table is not None or self._run_batches is None or self._columns is None
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
     def arrow(self) -> pa.Table:
         """An Arrow table; tensors of fixed shape and number type are ``arrow.fixed_shape_tensor`` columns."""
-        table = self._nested_table()
+        return self._with_tensors(self._nested_table())
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows of ``arrow()`` in record batches, each computed when it is asked for; none for no rows."""
+        for batch in self._nested_batches():
+            yield from self._with_tensors(pa.Table.from_batches([batch])).to_batches()
+
+    def _with_tensors(self, table: pa.Table) -> pa.Table:
         for index, (_, kind) in enumerate(self._shape()):
             tensor = tensor_type(kind)
             if (
@@ -193,6 +209,11 @@ class Relation:
             self._table = self._run_arrow()
         return self._table
 
+    def _nested_batches(self) -> Iterator[pa.RecordBatch]:
+        if self._is_whole() or self._run_batches is None:
+            return iter(self._nested_table().to_batches())
+        return self._run_batches()
+
 
 class TableResult:
     """The rows of an Arrow table, handed out as an engine does."""
@@ -215,6 +236,39 @@ class TableResult:
 
     def rows_of_change(self) -> pa.Table:
         return self._table
+
+
+class BatchResult:
+    """The rows of record batches, handed out as an engine does; a batch is fetched when its first row is."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]):
+        self._batches = batches
+        self._current = TableResult(pa.table({}))
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        rows = self.fetchmany(1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int) -> Rows:
+        rows: Rows = []
+        while len(rows) < size:
+            part = self._current.fetchmany(size - len(rows))
+            if not part:
+                batch = next(self._batches, None)
+                if batch is None:
+                    break
+                self._current = TableResult(pa.Table.from_batches([batch]))
+            rows += part
+        return rows
+
+    def fetchall(self) -> Rows:
+        rows = self._current.fetchall()
+        for batch in self._batches:
+            rows += TableResult(pa.Table.from_batches([batch])).fetchall()
+        return rows
+
+    def rows_of_change(self) -> pa.Table | None:
+        return None
 
 
 def _python_values(column: pa.ChunkedArray) -> list[Any]:
