@@ -16,14 +16,18 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.output import Output as TerminalOutput
+from prompt_toolkit.output import create_output
 from sqlglot.tokenizer_core import TokenType
 
 from tfsql import __version__
-from tfsql.cli import named_errors, read_file, run_text
 from tfsql.errors import ParseError, TfsqlError, did_you_mean
 from tfsql.render import FORMATS
 from tfsql.source import lift_literals, tokenize
+from tfsql.terminal.messages import tell as _tell
+from tfsql.terminal.messages import tell_error
+from tfsql.terminal.output import Output
+from tfsql.terminal.run import named_errors, read_file, run_text
 
 if TYPE_CHECKING:
     from tfsql.session import Connection
@@ -38,12 +42,20 @@ class Repl:
 
     Args:
       mode: the format of results, one of ``render.FORMATS``.
+      pictures: whether tables draw tensors that are pictures.
       session: where input comes from; None for the terminal.
     """
 
-    def __init__(self, connection: Connection, *, mode: str = "table", session: PromptSession[str] | None = None):
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        mode: str = "table",
+        pictures: bool = False,
+        session: PromptSession[str] | None = None,
+    ):
         self.connection = connection
-        self.mode = mode
+        self.output = Output(mode, pictures=pictures)
         self.is_timed = False
         self.is_leaving = False
         self._session = session
@@ -69,7 +81,7 @@ class Repl:
         try:
             self._dispatch(text.strip())
         except TfsqlError as error:
-            _tell(str(error))
+            tell_error(error)
         except KeyboardInterrupt:
             _tell("\nInterrupted")
         except BrokenPipeError:
@@ -86,7 +98,7 @@ class Repl:
         elif text.lower().rstrip(";") in LEAVING_WORDS:
             self.is_leaving = True
         else:
-            run_text(self.connection, text, self.mode)
+            run_text(self.connection, text, self.output)
 
     def _command(self, text: str) -> None:
         name, _, argument = text.rstrip(";").partition(" ")
@@ -121,7 +133,7 @@ def _quit(repl: Repl, _: str) -> None:
 
 
 def _tables(repl: Repl, _: str) -> None:
-    run_text(repl.connection, "SHOW TABLES", repl.mode)
+    run_text(repl.connection, "SHOW TABLES", repl.output)
 
 
 def _timing(repl: Repl, argument: str) -> None:
@@ -129,7 +141,13 @@ def _timing(repl: Repl, argument: str) -> None:
 
 
 def _mode(repl: Repl, argument: str) -> None:
-    repl.mode = _chosen(argument, tuple(FORMATS), repl.mode, ".mode")
+    repl.output.mode = _chosen(argument, tuple(FORMATS), repl.output.mode, ".mode")
+
+
+def _pictures(repl: Repl, argument: str) -> None:
+    repl.output.pictures = (
+        _chosen(argument, ("on", "off"), "on" if repl.output.pictures else "off", ".pictures") == "on"
+    )
 
 
 def _read(repl: Repl, argument: str) -> None:
@@ -141,7 +159,7 @@ def _read(repl: Repl, argument: str) -> None:
         path = argument
     with named_errors(path):
         text = read_file(path)
-        run_text(repl.connection, text, repl.mode)
+        run_text(repl.connection, text, repl.output)
 
 
 def _chosen(argument: str, choices: tuple[str, ...], current: str, name: str) -> str:
@@ -157,6 +175,7 @@ def _chosen(argument: str, choices: tuple[str, ...], current: str, name: str) ->
 COMMANDS = (
     DotCommand(".help", "", "list these commands", _help),
     DotCommand(".mode", "FORMAT", f"write rows as {', '.join(FORMATS)}", _mode),
+    DotCommand(".pictures", "on|off", "draw tensors that are pictures in tables", _pictures),
     DotCommand(".quit", "", "leave, as Ctrl-D does", _quit),
     DotCommand(".read", "FILE", "run the SQL of a file", _read),
     DotCommand(".tables", "", "list tables and views", _tables),
@@ -166,7 +185,7 @@ COMMANDS = (
 # -- the terminal ------------------------------------------------------------------------------------------------------
 
 
-def prompt_session(output: Output | None = None) -> PromptSession[str]:
+def prompt_session(output: TerminalOutput | None = None) -> PromptSession[str]:
     """The terminal's prompt: Enter runs what is complete and begins a new line in what is not."""
     return PromptSession(
         PROMPT,
@@ -224,7 +243,3 @@ class _PatientHistory(FileHistory):
             super().store_string(string)
         except OSError as error:
             _tell(f"Cannot write the history: {error.strerror or error}")
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)

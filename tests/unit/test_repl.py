@@ -185,7 +185,7 @@ def test_mode(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         ".mode takes table, csv, json, jsonl, markdown, not jason\nHint: Did you mean json?\n"
     )
-    assert repl.mode == "jsonl"
+    assert repl.output.mode == "jsonl"
 
 
 def test_read_runs_a_file_and_places_its_errors(repl: Repl, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,10 +43,15 @@ def can_write(stream: TextIO, text: str) -> bool:
     return True
 
 
+def has_colors(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that shows colours, and the user wants them (https://no-color.org)."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+
+
 def terminal_colors(stream: TextIO) -> int:
     """How many colours a stream shows: 2²⁴ or 256, 0 where there is no terminal or the user wants none."""
     terminal = os.environ.get("TERM", "dumb")
-    if not stream.isatty() or terminal == "dumb" or os.environ.get("NO_COLOR"):
+    if not has_colors(stream):
         return 0
     if os.environ.get("COLORTERM") in ("truecolor", "24bit") or terminal.endswith("-direct"):
         return TRUE_COLOR
