@@ -109,7 +109,18 @@ def _prompt(options: argparse.Namespace) -> int:
     from tfsql.repl import Repl
 
     with _connected(options) as connection:
-        return Repl(connection, mode=options.format or "table", pictures=options.pictures).run()
+        mode = options.format or "table"
+        repl = Repl(connection, mode=mode, pictures=options.pictures, loads_tensorflow=True)
+        code = repl.run()
+    if repl.loader is not None and repl.loader.is_running:
+        _end_now(code)  # an import of TensorFlow cannot be stopped, and whoever leaves does not want to wait for it
+    return code
+
+
+def _end_now(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Parser(argparse.ArgumentParser):

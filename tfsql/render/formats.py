@@ -12,16 +12,16 @@ from typing import Any, TextIO
 
 from tfsql.render.cells import cell_text, is_number_type, is_single, printable, rounded, sql_text
 from tfsql.render.streams import borders_of, can_write, picture_colors
-from tfsql.render.tables import Result, table_of
+from tfsql.render.tables import MAX_ROWS, Result, table_of
 
 
-def write_table(result: Result, stream: TextIO, *, pictures: bool = False) -> None:
+def write_table(result: Result, stream: TextIO, *, pictures: bool = False, max_rows: int = MAX_ROWS) -> None:
     """Writes the first rows as a table, and the plan of an EXPLAIN as it is."""
     if result.columns == ["explain_key", "explain_value"]:
         stream.writelines(f"{text.rstrip()}\n" for _, text in result.rows)
         return
     colors = picture_colors(stream) if pictures else None
-    stream.write(table_of(result, borders=borders_of(stream), colors=colors) + "\n")
+    stream.write(table_of(result, max_rows, borders=borders_of(stream), colors=colors) + "\n")
 
 
 def write_csv(result: Result, stream: TextIO) -> None:
@@ -107,6 +107,11 @@ FORMATS: dict[str, Callable[[Result, TextIO], None]] = {
 }
 
 
-def writer(mode: str, *, pictures: bool = False) -> Callable[[Result, TextIO], None]:
-    """What writes a result as ``mode``; tables with their pictures drawn, if so wanted."""
-    return partial(write_table, pictures=True) if pictures and mode == "table" else FORMATS[mode]
+def writer(mode: str, *, pictures: bool = False, max_rows: int = MAX_ROWS) -> Callable[[Result, TextIO], None]:
+    """What writes a result as ``mode``.
+
+    Args:
+      pictures: whether a table draws tensors that are pictures.
+      max_rows: how many rows a table shows.
+    """
+    return partial(write_table, pictures=pictures, max_rows=max_rows) if mode == "table" else FORMATS[mode]

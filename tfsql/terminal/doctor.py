@@ -126,7 +126,7 @@ def _terminal() -> str:
 
 
 def _history() -> str:
-    from tfsql.repl import history_path
+    from tfsql.terminal.editor import history_path
 
     path = history_path()
     folder = next((parent for parent in path.parents if parent.exists()), Path("/"))

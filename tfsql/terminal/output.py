@@ -42,11 +42,15 @@ class Output:
       mode: one of ``render.FORMATS``.
       pictures: whether tables draw tensors that are pictures.
       stream: None for what is standard output at that moment.
+
+    Attributes:
+      max_rows: how many rows a table shows.
     """
 
     def __init__(self, mode: str = "table", *, pictures: bool = False, stream: TextIO | None = None):
         self.mode = mode
         self.pictures = pictures
+        self.max_rows = MAX_ROWS
         self._stream = stream
 
     def write(self, relation: Relation, call: Call, progress: Progress) -> None:
@@ -57,9 +61,9 @@ class Output:
         """
         stream = self._stream or sys.stdout
         columns, types = call(lambda: (relation.columns, relation.types))
-        first = call(partial(relation.fetchmany, MAX_ROWS + 1))
+        first = call(partial(relation.fetchmany, self.max_rows + 1))
         result = Result(columns, types, _rows(relation, first, call, progress))
-        writer(self.mode, pictures=self.pictures)(result, stream)
+        writer(self.mode, pictures=self.pictures, max_rows=self.max_rows)(result, stream)
         progress.clear()
         stream.flush()
 
