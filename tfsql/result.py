@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -189,10 +190,25 @@ class Relation:
 
         return plot(self, max_rows)
 
+    def bundle(self, max_rows: int = 20) -> dict[str, str]:
+        """The first rows as notebooks take them, by media type: text, and HTML with pictures."""
+        from tfsql.render.html import html_table
+        from tfsql.render.tables import Result, table_of
+
+        rows = copy.copy(self).execute().fetchmany(max_rows + 1)
+        result = Result(self.columns, self.types, iter(rows))
+        return {"text/plain": table_of(result, max_rows), "text/html": html_table(result, rows, max_rows)}
+
     def __repr__(self) -> str:
         from tfsql.render import table_text
 
         return table_text(self)
+
+    def _repr_html_(self) -> str:
+        return self.bundle()["text/html"]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self.bundle()  # one run for both forms
 
     # -- tables ------------------------------------------------------------------------------------------------------
 

@@ -205,13 +205,14 @@ def _fitted(text: str, width: int, column: _Column, ellipsis: str) -> str:
 
 
 def _footer(row_count: int | None, shown_rows: int, column_count: int, columns: list[_Column]) -> str:
-    rows = f"more than {_count(shown_rows, 'row')}" if row_count is None else _count(row_count, "row")
+    rows = f"more than {count_text(shown_rows, 'row')}" if row_count is None else count_text(row_count, "row")
     parts = [rows if row_count == shown_rows else f"{rows} ({shown_rows:,} shown)"]
     shown_columns = sum(not column.is_gap for column in columns)
     if shown_columns < column_count:
-        parts.append(f"{_count(column_count, 'column')} ({shown_columns:,} shown)")
+        parts.append(f"{count_text(column_count, 'column')} ({shown_columns:,} shown)")
     return ", ".join(parts)
 
 
-def _count(count: int, noun: str) -> str:
+def count_text(count: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
