@@ -397,7 +397,7 @@ def test_doctor() -> None:
     found = {name: text.strip() for name, text in found.items()}
     assert (done.returncode, done.stderr) == (0, "")
     assert found["tfsql"] == tfsql.__version__
-    assert "CPU" in found["TensorFlow"]
+    assert "/cpu:0" in found["TensorFlow"]
     assert found["answer"] == "tf_Square([1.0, 2.0, 3.0]) is [1.0, 4.0, 9.0]"
     assert not [name for name, text in found.items() if text.startswith("missing")]
 

@@ -72,14 +72,13 @@ def _duckdb() -> str:
 
 def _tensorflow() -> str:
     start = time.perf_counter()
-    from tfsql.registry import devices
+    from tfsql import registry  # starts TensorFlow, without its chatter
+    from tfsql.kernel import devices
 
     seconds = time.perf_counter() - start
-    found = ", ".join(f"{count} {kind}" for kind, count in devices.devices().items())
-    within, across = (count or "as many as processors" for count in devices.threads())
-    return (
-        f"{devices.version()}, {found}, threads: {within} within operators, {across} across; loaded in {seconds:.1f} s"
-    )
+    parts = [devices.version(), *devices.device_names(), f"{len(registry.wrapped_names()):,} operators"]
+    within, across = (count or "all" for count in devices.threads())
+    return ", ".join([*parts, f"{within} threads within operators, {across} across, loaded in {seconds:.1f} s"])
 
 
 def _answer() -> str:
