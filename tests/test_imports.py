@@ -22,6 +22,11 @@ def test_importing_the_package_is_light() -> None:
     assert not modules_after("import tfsql") & {"tensorflow", "pandas", "keras", "matplotlib", "IPython"}
 
 
+def test_the_prompt_is_light() -> None:
+    heavy = {"tensorflow", "pandas", "matplotlib", "IPython", "importlib_metadata"}
+    assert not modules_after("import tfsql.cli, tfsql.repl; tfsql.connect()") & heavy
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -552,3 +552,39 @@ def test_arrays_longer_than_an_array_of_the_engine(con: tfsql.Connection) -> Non
     x = np.ones((400, 400), np.float32)
     relation = con.sql("SELECT tf_Reshape($x, [-1]) AS y", {"x": x})
     assert relation.numpy()["y"][0].shape == (160_000,)
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+MANY = "SELECT i, tf_Square(i::FLOAT) AS y, [i, i]::INTEGER[2] AS v FROM range(300000) r(i)"
+
+
+@pytest.mark.parametrize("sql", [MANY, MANY.replace("tf_Square(i::FLOAT)", "i * i")])
+def test_batches_are_the_rows_of_the_table(con: tfsql.Connection, sql: str) -> None:
+    batches = list(con.sql(sql).batches())
+    assert len(batches) > 1
+    assert pa.Table.from_batches(batches) == con.sql(sql).arrow().combine_chunks()
+
+
+def test_batches_are_computed_when_they_are_asked_for(con: tfsql.Connection) -> None:
+    sql = "SELECT tf_CheckNumerics(if(i = 290000, 'nan'::FLOAT, i), {message: 'bad'}) AS y FROM range(300000) r(i)"
+    batches = con.sql(sql).batches()
+    assert next(batches).num_rows > 0
+    with pytest.raises(tfsql.ExecutionError, match="Tensor had NaN values"):
+        list(batches)
+
+
+def test_rows_of_tensor_calls_come_batch_by_batch(con: tfsql.Connection) -> None:
+    relation = con.sql(MANY)
+    first = [relation.fetchone(), *relation.fetchmany(3)]
+    con.execute("CREATE TABLE between AS SELECT 1")  # another statement must not take the rows that are left
+    rows = [*first, *relation.fetchmany(200_000), *relation.fetchall()]
+    assert [row[0] for row in rows] == list(range(300_000))
+    assert [row[2] for row in rows[-2:]] == [(299_998, 299_998), (299_999, 299_999)]
+    assert relation.fetchone() == first[0]
+
+
+def test_batches_of_rows_that_are_there(con: tfsql.Connection) -> None:
+    con.sql("CREATE TABLE t AS SELECT 1 AS a")
+    (batch,) = con.sql("SHOW TABLES").batches()
+    assert batch.to_pylist() == [{"name": "t"}]

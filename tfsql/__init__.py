@@ -60,6 +60,13 @@ def execute(text: str, parameters: Parameters = None) -> Relation | None:
     return default_connection().execute(text, parameters)
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext tfsql``: the magic ``%%tfsql`` and completion in its cells."""
+    from tfsql.notebook import load
+
+    load(shell)
+
+
 __all__ = [
     "BackendError",
     "BindError",
@@ -76,6 +83,7 @@ __all__ = [
     "connect",
     "default_connection",
     "execute",
+    "load_ipython_extension",
     "operator",
     "sql",
 ]

@@ -11,51 +11,57 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from tfsql import __version__, connect
-from tfsql.errors import Span, TfsqlError
-from tfsql.render import FORMATS, MAX_ROWS, Result, Row
-from tfsql.source import Statement, statements
+from tfsql.errors import ParseError, TfsqlError, did_you_mean
+from tfsql.terminal.messages import tell, tell_error
+from tfsql.terminal.output import MODES, PARQUET, open_output
+from tfsql.terminal.run import EXIT_INTERRUPTED, decoded, named_errors, read_file, run_text
 
 if TYPE_CHECKING:
-    from tfsql.result import Relation
     from tfsql.session import Connection
 
-T = TypeVar("T")
-
-EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
-BATCH_ROWS = 1024
-# DuckDB draws its progress bar on standard output, into the data, even where that is no terminal.
-_SETTINGS = "SET enable_progress_bar = false"
+EXIT_USAGE = 2
+COMMANDS = ("ops", "doctor")
 
 _DESCRIPTION = """\
 SQL with TensorFlow's operators as functions, over DuckDB tables and files.
+
 Without -c and -f, SQL is read from standard input, or typed if that is a terminal.
+Rows go to standard output or FILE, all else to standard error.
 """
 _EXAMPLES = """\
+commands:
+  tfsql ops [PATTERN]   list TensorFlow's operators; tfsql ops Conv2D explains one
+  tfsql doctor          versions, devices, threads, and what is missing
+
 examples:
   tfsql -c "SELECT tf_Cos(0.5) AS y"
-  tfsql digits.duckdb -f report.sql --format csv > report.csv
+  tfsql -c "SELECT image FROM 'data/digits.parquet' LIMIT 3" --pictures
+  tfsql digits.duckdb -f report.sql -o report.csv
+  tfsql -c "SELECT tf_Mean(image, 0) AS m FROM 'data/digits.parquet'" --format jsonl | head -2
+  tfsql -c "SELECT tf_Square(image) AS squares FROM 'data/digits.parquet'" -o squares.parquet
+
+exit codes:
+  0 done, 1 other errors, 2 arguments or syntax, 3 unknown names, 4 types and shapes, 5 unsupported,
+  6 the database, 7 a row, 8 a limit, 130 Ctrl-C, 141 nobody reads the output
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
     _never_fail_to_encode()
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(options)
+        code = _command(arguments)
         sys.stdout.flush()
         return code
     except TfsqlError as error:
-        print(error, file=sys.stderr)
+        tell_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -64,27 +70,75 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
     except OSError as error:
         _leave_stdout()
-        print(f"Cannot write the result: {error.strerror or error}", file=sys.stderr)
+        tell(f"Cannot write the result: {error.strerror or error}")
         return TfsqlError.exit_code
 
 
-def _run(options: argparse.Namespace) -> int:
-    texts = list(_texts(options))
-    _check_database(options.database)
-    with connect(options.database, read_only=options.readonly, trust=options.trust) as connection:
-        connection.execute(_SETTINGS)
-        if not texts:
-            from tfsql.repl import Repl
+def _command(arguments: list[str]) -> int:
+    if arguments[:1] == ["ops"]:
+        from tfsql.terminal import ops
 
-            return Repl(connection, mode=options.format).run()
+        return ops.run(ops.parser(Parser).parse_args(arguments[1:]))
+    if arguments[:1] == ["doctor"]:
+        from tfsql.terminal import doctor
+
+        doctor.parser(Parser).parse_args(arguments[1:])
+        return doctor.run()
+    return _run(_parser().parse_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
+    _check_database(options.database)
+    texts = list(_texts(options))
+    if not texts:
+        return _prompt(options)
+    with (
+        _connected(options) as connection,
+        open_output(options.format, options.output, pictures=options.pictures) as out,
+    ):
         for name, text in texts:
             with named_errors(name):
-                run_text(connection, text, options.format)
+                run_text(connection, text, out)
     return 0
 
 
+def _prompt(options: argparse.Namespace) -> int:
+    if options.output or options.format == PARQUET:
+        option = "-o" if options.output else f"--format {PARQUET}"
+        raise ParseError(f"{option} needs SQL from -c, -f or standard input")
+    from tfsql.repl import Repl
+
+    with _connected(options) as connection:
+        mode = options.format or "table"
+        repl = Repl(connection, mode=mode, pictures=options.pictures, loads_tensorflow=True)
+        code = repl.run()
+    if repl.loader is not None and repl.loader.is_running:
+        _end_now(code)  # an import of TensorFlow cannot be stopped, and whoever leaves does not want to wait for it
+    return code
+
+
+def _end_now(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process; an option that is nearly one is suggested."""
+        hint = f"See {self.prog} --help"
+        if message.startswith("unrecognized arguments: "):
+            first = message.partition(": ")[2].split()[0]
+            message = f"there is no option {first}" if first.startswith("-") else f"one argument too many: {first}"
+            known = [option for action in self._actions for option in action.option_strings]
+            hint = did_you_mean(first.partition("=")[0], known) or hint
+        self.exit(EXIT_USAGE, f"{self.prog}: {message.removeprefix('argument ')}\nHint: {hint}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tfsql",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
@@ -92,11 +146,18 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     database_help = "a database file, made if missing; in memory if left out"
+    format_help = f"{', '.join(MODES)}; if left out a table, or what the name of FILE says"
     parser.add_argument("database", nargs="?", default=":memory:", metavar="DATABASE", help=database_help)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("-c", dest="commands", action="append", metavar="SQL", help="run this SQL; may be repeated")
     source.add_argument("-f", dest="files", action="append", metavar="FILE", help="run this file; may be repeated")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="how rows are written; table if left out")
+    parser.add_argument("--format", choices=MODES, metavar="FORMAT", help=format_help)
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", help="write the rows to this file, completely or not at all"
+    )
+    parser.add_argument("--pictures", action="store_true", help="draw tensors that are pictures in tables")
+    set_help = "change a setting, such as threads=2; may be repeated"
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=set_help)
     parser.add_argument("--readonly", action="store_true", help="do not write to the database")
     parser.add_argument("--trust", action="store_true", help="allow operators that read or write files, or print")
     parser.add_argument("--version", action="version", version=f"tfsql {__version__}")
@@ -109,153 +170,80 @@ def _parser() -> argparse.ArgumentParser:
 def _texts(options: argparse.Namespace) -> Iterator[tuple[str | None, str]]:
     """Each text to run, with the name of its file; none if SQL is to be typed."""
     if options.commands or options.files:
-        yield from ((None, _decoded(os.fsencode(text), "-c")) for text in options.commands or [])
+        yield from ((None, decoded(os.fsencode(text), "-c")) for text in options.commands or [])
         yield from ((path, read_file(path)) for path in options.files or [])
     elif sys.stdin is None or not sys.stdin.isatty():
-        yield None, _decoded(sys.stdin.buffer.read(), "standard input") if sys.stdin is not None else ""
+        yield None, decoded(sys.stdin.buffer.read(), "standard input") if sys.stdin is not None else ""
 
 
-def read_file(path: str) -> str:
-    """The text of a file of SQL.
+# -- the database ------------------------------------------------------------------------------------------------------
+
+# What DuckDB says of a file that it cannot open, and what is said here.
+_FAULTS = (
+    (r"not a valid DuckDB database", "{path} is not a DuckDB database", "Query other files by name: FROM '{path}'"),
+    (r"Corrupt database|checksum", "{path} is damaged: what it holds does not match its checksum", None),
+    (r"Conflicting lock is held in .*?\(PID (\d+)\)", "{path} is in use by process {0}", "Close it there first"),
+    (r"lock on file", "{path} is in use by another process", "Close it there first"),
+    (r"Is a directory", "{path} is a folder, not a database", None),
+    (r"database does not exist", "There is no database {path}", "Without --readonly it is made"),
+    (r"Permission denied|Read-only file system", "Cannot open {path}: permission denied", None),
+    (r"No such file or directory", "Cannot open {path}: there is no such folder", None),
+)
+
+
+def _connected(options: argparse.Namespace) -> Connection:
+    """The connection, with its settings.
 
     Raises:
-      TfsqlError: the file is missing, a directory, not readable, or no text.
+      TfsqlError: the file cannot be opened as a database, or there is no such setting.
     """
     try:
-        return _decoded(Path(os.path.expanduser(path)).read_bytes(), path)
-    except OSError as error:
-        raise TfsqlError(f"Cannot read {path}: {error.strerror or error}") from error
-
-
-def _decoded(text: bytes, name: str) -> str:
+        connection = connect(options.database, read_only=options.readonly, trust=options.trust)
+    except TfsqlError as error:
+        raise _told(error, options) from error
     try:
-        return text.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TfsqlError(f"Cannot read {name}: it is not text in UTF-8") from error
+        for setting in options.settings:
+            _set(connection, setting)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _told(error: TfsqlError, options: argparse.Namespace) -> TfsqlError:
+    for pattern, sentence, hint in _FAULTS:
+        found = re.search(pattern, str(error))
+        if found:
+            message = sentence.format(*found.groups(), path=options.database)
+            return type(error)(message, hint=hint and hint.format(path=options.database))
+    return error
+
+
+def _set(connection: Connection, setting: str) -> None:
+    name, equals, value = setting.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
+        raise ParseError(f"--set takes NAME=VALUE, not {setting}")
+    quoted = value.replace("'", "''")
+    try:
+        connection.execute(f"SET {name} = '{quoted}'")
+    except TfsqlError as error:
+        error.sql = error.span = None
+        error.message = f"--set {setting}: {error.message}"
+        raise
 
 
 def _check_database(path: str) -> None:
-    """Refuses what was meant as SQL or as a file of SQL, before a database of that name is made.
+    """Refuses what was meant as SQL, as a file of SQL or as a command, before a database of that name is made.
 
     Raises:
-      TfsqlError: the path looks like either.
+      TfsqlError: the path looks like one of them.
     """
     if path.lower().endswith(".sql"):
         raise TfsqlError(f"{path} is SQL, not a database", hint=f"To run it: tfsql -f {path}")
     if re.match(r"\s*(select|from|with|create|insert|show|describe|explain)\s", path, re.IGNORECASE):
         raise TfsqlError("DATABASE is a file, not SQL", hint='To run SQL: tfsql -c "SELECT ..."')
-
-
-# -- running SQL -------------------------------------------------------------------------------------------------------
-
-
-def run_text(connection: Connection, text: str, mode: str) -> None:
-    """Runs the statements of a text one after the other and writes the rows of each to standard output.
-
-    Raises:
-      TfsqlError: the first error, placed in ``text``; the statements before it have run.
-      KeyboardInterrupt: after Ctrl-C, when the engine has stopped.
-    """
-    with _located(text, None):
-        parts = list(statements(text))
-    with Interruptible(connection) as call:
-        for statement in parts:
-            with _located(text, statement, is_alone=len(parts) == 1):
-                relation = call(partial(connection.sql, statement.text))
-                if relation is not None:
-                    FORMATS[mode](_result(relation, call), sys.stdout)
-                    sys.stdout.flush()
-
-
-def _result(relation: Relation, call: Callable[[Callable[[], Any]], Any]) -> Result:
-    """The rows to come, the first batch fetched: what fails at once leaves nothing written."""
-    columns, types = call(lambda: (relation.columns, relation.types))
-    first = call(partial(relation.fetchmany, MAX_ROWS + 1))
-    return Result(columns, types, _rows(relation, first, call))
-
-
-def _rows(relation: Relation, rows: list[Row], call: Callable[[Callable[[], Any]], Any]) -> Iterator[Row]:
-    while rows:
-        yield from rows
-        rows = call(partial(relation.fetchmany, BATCH_ROWS))
-
-
-@contextmanager
-def _located(text: str, statement: Statement | None, *, is_alone: bool = True) -> Iterator[None]:
-    """Errors of a statement with their place in the whole text."""
-    try:
-        yield
-    except TfsqlError as error:
-        if statement is not None:
-            _move(error, statement, is_alone=is_alone)
-        error.sql = text
-        raise
-
-
-def _move(error: TfsqlError, statement: Statement, *, is_alone: bool) -> None:
-    start = statement.source.original_offset(statement.tokens[0].start)
-    if error.span is not None:
-        error.span = Span(start + error.span.start, start + error.span.end)
-    elif not is_alone:
-        # Which of several statements failed is worth a line number, even where the word at fault is not known.
-        error.span = Span(start, start + len(statement.text.partition("\n")[0]))
-
-
-@contextmanager
-def named_errors(name: str | None) -> Iterator[None]:
-    """Errors with the name of the file that they are in."""
-    try:
-        yield
-    except TfsqlError as error:
-        if name is not None:
-            error.message = f"{name}: {error.message}"
-        raise
-
-
-class Interruptible:
-    """Runs calls on a connection so that Ctrl-C stops them: in a thread of their own, while the main thread waits.
-
-    DuckDB 2.0 looks for signals only between the tasks that the main thread happens to work on, so that Ctrl-C may
-    wait for the end of a query; and an import of TensorFlow that is interrupted cannot be repeated.
-    """
-
-    def __init__(self, connection: Connection):
-        self._connection = connection
-        self._worker = ThreadPoolExecutor(1, "tfsql")
-
-    def __enter__(self) -> Interruptible:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._worker.shutdown()
-
-    def __call__(self, call: Callable[[], T]) -> T:
-        """What the call returns.
-
-        Raises:
-          KeyboardInterrupt: Ctrl-C was pressed; the call has ended.
-        """
-        future = self._worker.submit(call)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            self._stop(future)
-            raise
-
-    def _stop(self, future: Future[Any]) -> None:
-        """Interrupts the engine until the call has ended: it may not have reached the engine yet."""
-        try:
-            while not future.done():
-                _interrupt(self._connection)
-                wait([future], timeout=0.1)
-        except KeyboardInterrupt:
-            # An operator that runs cannot be stopped; whoever asks twice does not want to wait for it.
-            os._exit(EXIT_INTERRUPTED)
-
-
-def _interrupt(connection: Connection) -> None:
-    """Stops what the engine runs."""
-    connection.interrupt()
+    if path in COMMANDS:
+        raise TfsqlError(f"The command {path} stands first", hint=f"tfsql {path}, or ./{path} for a database")
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------

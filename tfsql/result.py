@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Rows = list[tuple[Any, ...]]
 
@@ -27,6 +29,7 @@ class Relation:
       run: runs the query, for rows; None where they are made of the Arrow table.
       run_arrow: runs the query, for an Arrow table with nested lists.
       explain: makes the text of ``explain()``.
+      run_batches: runs the query, for its record batches one after the other; None where the rows are there.
 
     Example:
       >>> import tfsql
@@ -40,11 +43,13 @@ class Relation:
         run: Callable[[], EngineResult] | None,
         run_arrow: Callable[[], pa.Table],
         explain: Callable[[bool], str],
+        run_batches: Callable[[], Iterator[pa.RecordBatch]] | None = None,
     ):
         self._columns = columns
         self._run = run
         self._run_arrow = run_arrow
         self._explain = explain
+        self._run_batches = run_batches
         self._cursor: EngineResult | None = None
         self._table: pa.Table | None = None
 
@@ -79,7 +84,7 @@ class Relation:
 
     def execute(self) -> Relation:
         """This relation, run: errors come now, and ``fetchone`` has its rows ready."""
-        self._cursor = self._fresh()
+        self._cursor = TableResult(self._nested_table()) if self._run is None else self._run()
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -107,13 +112,26 @@ class Relation:
         return self._cursor
 
     def _fresh(self) -> EngineResult:
-        return TableResult(self._nested_table()) if self._run is None else self._run()
+        if self._run is not None:
+            return self._run()
+        return TableResult(self._nested_table()) if self._is_whole() else BatchResult(self._nested_batches())
+
+    def _is_whole(self) -> bool:
+        """Whether the rows come as one table: they are there, or only all of them tell their types."""
+        return self._table is not None or self._run_batches is None or self._columns is None
 
     # -- columns -----------------------------------------------------------------------------------------------------
 
     def arrow(self) -> pa.Table:
         """An Arrow table; tensors of fixed shape and number type are ``arrow.fixed_shape_tensor`` columns."""
-        table = self._nested_table()
+        return self._with_tensors(self._nested_table())
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows of ``arrow()`` in record batches, each computed when it is asked for; none for no rows."""
+        for batch in self._nested_batches():
+            yield from self._with_tensors(pa.Table.from_batches([batch])).to_batches()
+
+    def _with_tensors(self, table: pa.Table) -> pa.Table:
         for index, (_, kind) in enumerate(self._shape()):
             tensor = tensor_type(kind)
             if (
@@ -155,16 +173,42 @@ class Relation:
         table = flatten.flatten_table(self._nested_table())
         return relation_of(table, self._explain)
 
-    def show(self, max_rows: int = 20) -> None:
-        """Prints the first rows."""
+    def show(self, max_rows: int = 20, *, pictures: bool = False) -> None:
+        """Prints the first rows; with ``pictures``, tensors that are pictures are drawn in their cells."""
         from tfsql.render import print_relation
 
-        print_relation(self, max_rows)
+        print_relation(self, max_rows, pictures=pictures)
+
+    def plot(self, max_rows: int = 12) -> Figure:
+        """The first rows as a figure of matplotlib's: pictures as pictures, vectors as lines, the rest as titles.
+
+        Raises:
+          UnsupportedError: matplotlib is not installed.
+          TypeMismatchError: no column holds pictures or vectors of numbers.
+        """
+        from tfsql.render.plots import plot
+
+        return plot(self, max_rows)
+
+    def bundle(self, max_rows: int = 20) -> dict[str, str]:
+        """The first rows as notebooks take them, by media type: text, and HTML with pictures."""
+        from tfsql.render.html import html_table
+        from tfsql.render.tables import Result, table_of
+
+        rows = copy.copy(self).execute().fetchmany(max_rows + 1)
+        result = Result(self.columns, self.types, iter(rows))
+        return {"text/plain": table_of(result, max_rows), "text/html": html_table(result, rows, max_rows)}
 
     def __repr__(self) -> str:
         from tfsql.render import table_text
 
         return table_text(self)
+
+    def _repr_html_(self) -> str:
+        return self.bundle()["text/html"]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return self.bundle()  # one run for both forms
 
     # -- tables ------------------------------------------------------------------------------------------------------
 
@@ -180,6 +224,11 @@ class Relation:
         if self._table is None:
             self._table = self._run_arrow()
         return self._table
+
+    def _nested_batches(self) -> Iterator[pa.RecordBatch]:
+        if self._is_whole() or self._run_batches is None:
+            return iter(self._nested_table().to_batches())
+        return self._run_batches()
 
 
 class TableResult:
@@ -203,6 +252,39 @@ class TableResult:
 
     def rows_of_change(self) -> pa.Table:
         return self._table
+
+
+class BatchResult:
+    """The rows of record batches, handed out as an engine does; a batch is fetched when its first row is."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]):
+        self._batches = batches
+        self._current = TableResult(pa.table({}))
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        rows = self.fetchmany(1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int) -> Rows:
+        rows: Rows = []
+        while len(rows) < size:
+            part = self._current.fetchmany(size - len(rows))
+            if not part:
+                batch = next(self._batches, None)
+                if batch is None:
+                    break
+                self._current = TableResult(pa.Table.from_batches([batch]))
+            rows += part
+        return rows
+
+    def fetchall(self) -> Rows:
+        rows = self._current.fetchall()
+        for batch in self._batches:
+            rows += TableResult(pa.Table.from_batches([batch])).fetchall()
+        return rows
+
+    def rows_of_change(self) -> pa.Table | None:
+        return None
 
 
 def _python_values(column: pa.ChunkedArray) -> list[Any]:

@@ -31,7 +31,7 @@ from tfsql.errors import (
 )
 from tfsql.result import Relation, relation_of
 from tfsql.source import PLACEHOLDER_PREFIX, Statement, check_nesting
-from tfsql.streaming import batch_rows, streamed_table
+from tfsql.streaming import batch_rows, streamed_batches, streamed_table
 from tfsql.sugar import desugar
 from tfsql.variables import table_names
 
@@ -204,7 +204,9 @@ class StatementRun:
             run: Callable[[], EngineResult] | None = partial(self._run, bound)
             if bound.stream is not None and bound.stream.is_needed:
                 columns, run = bound.stream.columns(columns or []), None
-            relation = Relation(columns, run, partial(self._run_arrow, bound), self._explain_text)
+            relation = Relation(
+                columns, run, partial(self._run_arrow, bound), self._explain_text, partial(self._run_batches, bound)
+            )
             self._tie_tables(relation)
             return relation
         result = self._run_change(bound)
@@ -246,6 +248,15 @@ class StatementRun:
             if bound.stream is None:
                 return self._backend.arrow(bound.sql, bound.parameters)
             return self._streamed(bound.stream)
+
+    def _run_batches(self, bound: Bound) -> Iterator[pa.RecordBatch]:
+        for use in bound.uses:
+            use.kernel.restart()
+        with self._kernel_errors(bound.uses):
+            stream = bound.stream or bound
+            rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))
+            batches = self._backend.stream(stream.sql, stream.parameters, rows)
+            yield from batches if bound.stream is None else streamed_batches(bound.stream, batches.schema, batches)
 
     def _streamed(self, stream: Stream) -> pa.Table:
         rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))

@@ -210,6 +210,10 @@ class Connection:
         """Stops the statement that this connection runs in another thread; its rows end in an error."""
         self.backend.interrupt()
 
+    def progress(self) -> tuple[float | None, int]:
+        """Percent done of the statement that runs in another thread; rows that tensor calls have computed so far."""
+        return self.backend.percent_done(), self.kernels.rows_computed()
+
     def close(self) -> None:
         """Closes the database; relations of this connection cannot run any more."""
         _OPEN.discard(self)

@@ -55,6 +55,11 @@ class KernelCache:
             self._backend.unregister_kernel(function.name)
             function.close()
 
+    def rows_computed(self) -> int:
+        """How many rows the functions of this connection have computed so far."""
+        functions: list[Vectorised] = [*self._kernels.values(), *self._bound_once]
+        return sum(function.statistics.rows for function in functions)
+
     def begin_transaction(self) -> None:
         """From here on, what is registered is lost if the transaction is."""
         self._in_transaction = []

@@ -115,6 +115,14 @@ def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.Recor
     return columns.table()
 
 
+def streamed_batches(stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The result of a select batch by batch, for a stream whose columns are known before it runs."""
+    for batch in read_ahead(batches):
+        columns = StreamedColumns(stream, schema)
+        columns.add(batch)
+        yield from columns.table().combine_chunks().to_batches()
+
+
 _END = object()
 
 

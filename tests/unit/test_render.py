@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 import tfsql
-from tfsql.errors import ShapeError
+from tfsql.errors import ShapeError, TypeMismatchError
 from tfsql.render import (
     ASCII,
     FORMATS,
@@ -34,6 +35,7 @@ from tfsql.render import (
     table_text,
     terminal_colors,
 )
+from tfsql.render.pictures import CELL_WIDTH
 from tfsql.result import Relation
 from tfsql.types import Scalar
 
@@ -341,3 +343,83 @@ def test_png_has_titles_and_colors(tmp_path: Path) -> None:
         assert image.getpixel((300, 100)) == (0, 0, 255)
         ink = np.array(image)[16:31, 16:240, 0] == 0
     assert 0.1 < ink.mean() < 0.5
+
+
+# -- pictures in tables and figures ------------------------------------------------------------------------------------
+
+TWO_DIGITS = "SELECT label, image FROM 'data/digits.parquet' LIMIT 2"
+
+
+@pytest.fixture
+def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent.parent.parent)
+
+
+@pytest.mark.usefixtures("at_root")
+def test_a_picture_stands_in_its_cell(con: tfsql.Connection) -> None:
+    lines = table_text(con.sql(TWO_DIGITS), colors=0).split("\n")
+    assert len({len(line) for line in lines[:-1]}) == 1
+    drawn = picture(con.sql(TWO_DIGITS).fetchone()[1], colors=0).split("\n")
+    assert [line[len("│        │ ") : -len(" │")] for line in lines[4:18]] == drawn
+    assert lines[4].startswith("│      0 │")
+    assert lines[5].startswith("│        │")
+    assert lines[18].startswith("│      1 │")
+
+
+@pytest.mark.usefixtures("at_root")
+def test_colours_take_no_room_in_a_cell(con: tfsql.Connection) -> None:
+    def shape(colors: int) -> list[int]:
+        text = table_text(con.sql(TWO_DIGITS), colors=colors)
+        return [len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in text.split("\n")]
+
+    assert shape(256) == shape(TRUE_COLOR) == shape(0)
+
+
+@pytest.mark.parametrize(
+    ("value", "drawn"),
+    [
+        ("NULL::FLOAT[8][8]", "NULL"),
+        ("[[1.5, 2.5], [3.5, 4.5]]::FLOAT[2][2]", "[[1.5, 2.5], [3.5, 4.5]]"),
+        ("[[1, 2, 3, 4, 5], [6, 7, 8, 9]]::INTEGER[][]", "int32[2, ?] min 1 max 9 mean 5"),
+        ("tf_Fill([9], 'x')", "string[9] [x, x, x, x, x, x, x, x, ...]"),
+        ("tf_Fill([8, 8, 4], 1.0)", "float32[8, 8, 4] min 1 max 1 mean 1"),
+    ],
+)
+def test_what_is_no_picture_stays_text(con: tfsql.Connection, value: str, drawn: str) -> None:
+    lines = table_text(con.sql(f"SELECT {value} AS x"), colors=0).split("\n")
+    assert lines[4] == f"│ {drawn} │".replace(f"{drawn} │", drawn.ljust(len(lines[0]) - 4) + " │")
+
+
+def test_a_wide_picture_is_made_to_fit(con: tfsql.Connection) -> None:
+    relation = con.sql("SELECT tf_Fill([20, 200], 0.5) AS x")
+    assert {len(line) for line in table_text(relation, max_width=20, colors=0).split("\n")[:-1]} == {20}
+    assert len(table_text(relation, max_width=200, colors=0).split("\n")[0]) == CELL_WIDTH + 4
+
+
+@pytest.mark.usefixtures("at_root")
+def test_show_draws(con: tfsql.Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    con.sql(TWO_DIGITS).show()
+    assert "float32[28, 28] min 0 max 255" in capsys.readouterr().out
+    con.sql(TWO_DIGITS).show(pictures=True)
+    shown = capsys.readouterr().out
+    assert "min 0" not in shown
+    assert len(shown.split("\n")) == 4 + 2 * 14 + 3
+
+
+@pytest.mark.usefixtures("at_root")
+def test_plot(con: tfsql.Connection) -> None:
+    relation = con.sql(
+        "SELECT label, image, tf_Sum(image, 0) AS ink, if(label = 0, NULL, image) AS other FROM 'data/digits.parquet'"
+    )
+    figure = relation.plot(max_rows=3)
+    assert len(figure.axes) == 9
+    assert np.array_equal(figure.axes[3].images[0].get_array() * 255, np.array(con.sql(TWO_DIGITS).fetchall()[1][1]))
+    assert len(figure.axes[4].lines[0].get_ydata()) == 28
+    assert [text.get_text() for text in figure.axes[2].texts] == ["NULL"]
+    assert figure.axes[3].get_title("left") == "label 1"
+    figure.savefig(io.BytesIO())
+
+
+def test_plot_of_nothing_to_draw(con: tfsql.Connection) -> None:
+    with pytest.raises(TypeMismatchError, match=r"pictures and vectors of numbers; here are a INTEGER, b VARCHAR"):
+        con.sql("SELECT 1 AS a, 'x' AS b").plot()

@@ -18,7 +18,9 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 import tfsql
-from tfsql.repl import COMMANDS, Repl, is_complete, open_history, prompt_session
+from tfsql.repl import Repl
+from tfsql.terminal.commands import COMMANDS
+from tfsql.terminal.editor import is_complete, open_history, prompt_session
 
 ENTER, CTRL_C, CTRL_D, UP = "\r", "\x03", "\x04", "\x1b[A"
 
@@ -185,7 +187,7 @@ def test_mode(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == (
         ".mode takes table, csv, json, jsonl, markdown, not jason\nHint: Did you mean json?\n"
     )
-    assert repl.mode == "jsonl"
+    assert repl.output.mode == "jsonl"
 
 
 def test_read_runs_a_file_and_places_its_errors(repl: Repl, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,6 +198,43 @@ def test_read_runs_a_file_and_places_its_errors(repl: Repl, tmp_path: Path, caps
     assert captured.out == "a\n1\n"
     assert captured.err.startswith(f"{path}: ")
     assert "(line 2, column 8)" in captured.err
+
+
+def test_schema_shows_what_makes_a_table(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle(".schema")
+    assert capsys.readouterr().out == "No tables\n"
+    repl.handle("CREATE TABLE t (a INTEGER); CREATE VIEW v AS SELECT tf_Square(a::FLOAT) AS s FROM t;")
+    repl.handle(".schema t")
+    assert capsys.readouterr().out == "CREATE TABLE t(a INTEGER);\n"
+    repl.handle(".schema")
+    assert "CREATE VIEW v AS SELECT tf_Square(a::FLOAT) AS s FROM t;\n" in capsys.readouterr().out
+    repl.handle(".schema tt")
+    assert capsys.readouterr().err == "No table or view tt\nHint: Did you mean t?\n"
+
+
+def test_ops_explains(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle(".ops Square")
+    assert capsys.readouterr().out.startswith("tf_Square(x)\n")
+
+
+def test_functions_lists_them(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle("CREATE FUNCTION twice(x) AS tf_Mul(x, 2.0);")
+    repl.handle(".functions")
+    assert "\ntwice,sql," in capsys.readouterr().out
+
+
+def test_pictures_and_rows(con: tfsql.Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    repl = Repl(con)
+    repl.handle("SELECT tf_Fill([8, 8], 1.0) AS x;")
+    assert "mean 1" in capsys.readouterr().out
+    repl.handle(".pictures on")
+    repl.handle("SELECT tf_Fill([8, 8], 1.0) AS x;")
+    assert "mean 1" not in capsys.readouterr().out
+    repl.handle(".rows 3")
+    repl.handle("FROM range(9);")
+    assert "more than 3 rows (3 shown)" in capsys.readouterr().out
+    repl.handle(".rows none")
+    assert capsys.readouterr().err == ".rows takes a number above 0, not none\n"
 
 
 @pytest.mark.parametrize(
@@ -238,6 +277,9 @@ def test_an_interrupted_query_does_not_end_the_session(
 # -- a real terminal ---------------------------------------------------------------------------------------------------
 
 
+COMMAND = shlex.join([sys.executable, "-c", "import sys; from tfsql.cli import main; sys.exit(main())"])
+
+
 class Terminal:
     """A tmux session of its own."""
 
@@ -275,8 +317,18 @@ def terminal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Termina
     width, kind = request.param
     # tmux shows box characters only where the locale says UTF-8; what the session writes does not depend on it.
     environment = {"XDG_STATE_HOME": str(tmp_path), "TERM": kind, "LC_ALL": "C.UTF-8"}
-    command = shlex.join([sys.executable, "-c", "import sys; from tfsql.cli import main; sys.exit(main())"])
-    made = Terminal(tmp_path / "tmux", command, width, environment)
+    made = Terminal(tmp_path / "tmux", COMMAND, width, environment)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def wide_terminal(tmp_path: Path) -> Iterator[Terminal]:
+    if shutil.which("tmux") is None:
+        pytest.skip("no tmux")
+    environment = {"XDG_STATE_HOME": str(tmp_path), "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
+    made = Terminal(tmp_path / "tmux", COMMAND, 100, environment)
+    made.wait_for("tfsql>")
     yield made
     made.close()
 
@@ -295,3 +347,43 @@ def test_a_session_in_a_terminal(terminal: Terminal) -> None:
     terminal.wait_for("still here")
     terminal.type("C-d")
     terminal.wait_for("ended with 0")
+
+
+def test_completion_in_a_call(wide_terminal: Terminal) -> None:
+    wide_terminal.type("SELECT tf_Conv2D({pa")
+    screen = wide_terminal.wait_for("string in 'SAME', 'VALID', 'EXPLICIT'", 60)  # TensorFlow is loaded first
+    assert "tf_Conv2D(input, filter, {strides: ..., padding: ...})" in screen
+    wide_terminal.type("Tab", "'")
+    wide_terminal.wait_for("'EXPLICIT'")
+    wide_terminal.type("V")
+    time.sleep(1)
+    assert "'SAME'" not in wide_terminal.screen()
+    wide_terminal.type("C-c", "C-d")
+    wide_terminal.wait_for("ended with 0")
+
+
+def test_progress_and_ctrl_c(wide_terminal: Terminal) -> None:
+    wide_terminal.type("SELECT count(*) FROM range(100000000000) r(i) WHERE hash(i) % 3 = 1;", "Enter")
+    wide_terminal.wait_for("%")
+    wide_terminal.wait_for(" left")
+    started = time.monotonic()
+    wide_terminal.type("C-c")
+    screen = wide_terminal.wait_for("Interrupted")
+    assert time.monotonic() - started < 2
+    assert " left" not in screen
+
+
+def test_leaving_while_tensorflow_loads(wide_terminal: Terminal) -> None:
+    wide_terminal.type("SELECT missing;", "Enter")  # told although TensorFlow's start is kept quiet
+    wide_terminal.wait_for("^^^^^^^")
+    wide_terminal.type("C-d")
+    screen = wide_terminal.wait_for("ended with 0", 5)
+    assert "Traceback" not in screen
+    assert "oneDNN" not in screen
+
+
+def test_digits_in_the_terminal(wide_terminal: Terminal) -> None:
+    data = Path(__file__).parent.parent.parent / "data" / "digits.parquet"
+    wide_terminal.type(".pictures on", "Enter", f"SELECT label, image FROM '{data}' LIMIT 2;", "Enter")
+    screen = wide_terminal.wait_for("2 rows")
+    assert screen.count("▀" * 28) == 28

@@ -89,5 +89,8 @@ class Backend(Protocol):
     def interrupt(self) -> None:
         """Stops the statement that runs, from another thread."""
 
+    def percent_done(self) -> float | None:
+        """How much of the statement that runs is done, in percent; None where that is not known."""
+
     def close(self) -> None:
         """Gives up the connection and everything registered on it."""

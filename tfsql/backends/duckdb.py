@@ -63,7 +63,9 @@ class DuckDBBackend:
             self._connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
             # Variables of the caller are found by the session; DuckDB would find those of this package.
             self._connection.execute("SET python_enable_replacements = false")
-            self._connection.execute("SET enable_progress_bar = false")  # it is drawn on standard output
+            # Progress is measured, but not drawn: DuckDB does so on standard output, into the data.
+            self._connection.execute("SET enable_progress_bar = true")
+            self._connection.execute("SET enable_progress_bar_print = false")
         self._live: weakref.ref[DuckDBResult | DuckDBStream] | None = None
 
     @property
@@ -171,12 +173,11 @@ class DuckDBBackend:
 
     @contextlib.contextmanager
     def progress(self) -> Iterator[Callable[[], float]]:
-        for setting, value in (("enable_progress_bar", "true"), ("enable_progress_bar_print", "false")):
-            self.execute(f"SET {setting} = {value}", {})
-        try:
-            yield lambda: max(self._connection.query_progress(), 0.0)
-        finally:
-            self.execute("SET enable_progress_bar = false", {})
+        yield lambda: self.percent_done() or 0.0
+
+    def percent_done(self) -> float | None:
+        percent = self._connection.query_progress()
+        return percent if 0 <= percent <= 100 else None
 
     def close(self) -> None:
         self._connection.close()

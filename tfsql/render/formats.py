@@ -1,0 +1,117 @@
+"""Results as a table, CSV, JSON, JSON lines and Markdown, written to a stream row after row."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any, TextIO
+
+from tfsql.render.cells import cell_text, is_number_type, is_single, printable, rounded, sql_text
+from tfsql.render.streams import borders_of, can_write, picture_colors
+from tfsql.render.tables import MAX_ROWS, Result, table_of
+
+
+def write_table(result: Result, stream: TextIO, *, pictures: bool = False, max_rows: int = MAX_ROWS) -> None:
+    """Writes the first rows as a table, and the plan of an EXPLAIN as it is."""
+    if result.columns == ["explain_key", "explain_value"]:
+        stream.writelines(f"{text.rstrip()}\n" for _, text in result.rows)
+        return
+    colors = picture_colors(stream) if pictures else None
+    stream.write(table_of(result, max_rows, borders=borders_of(stream), colors=colors) + "\n")
+
+
+def write_csv(result: Result, stream: TextIO) -> None:
+    """Writes all rows as DuckDB's CSV writer does: NULL is empty, empty text is ``""``, nested values are text."""
+    stream.write(",".join(map(_csv_field, result.columns)) + "\n")
+    for row in result.rows:
+        fields = ("" if v is None else _csv_field(sql_text(v, t)) for v, t in zip(row, result.types, strict=True))
+        stream.write(",".join(fields) + "\n")
+
+
+def _csv_field(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if not text or re.search(r'[",\r\n]|^\s|\s$', text) else text
+
+
+def write_json(result: Result, stream: TextIO) -> None:
+    """Writes all rows as one array of objects; see ``write_jsonl`` for the values."""
+    separator = "["
+    for line in _json_lines(result, stream):
+        stream.write(f"{separator}\n{line}")
+        separator = ","
+    stream.write("[]\n" if separator == "[" else "\n]\n")
+
+
+def write_jsonl(result: Result, stream: TextIO) -> None:
+    """Writes each row as an object on a line; tensors are nested arrays, NaN and infinity are null."""
+    stream.writelines(f"{line}\n" for line in _json_lines(result, stream))
+
+
+def _json_lines(result: Result, stream: TextIO) -> Iterator[str]:
+    names = _distinct(result.columns)
+    is_ascii = not can_write(stream, "…")
+    for row in result.rows:
+        values = (json_value(value, kind) for value, kind in zip(row, result.types, strict=True))
+        yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=is_ascii)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names with ``_1``, ``_2``, ... behind those that have come before."""
+    seen: dict[str, int] = {}
+    made = []
+    for name in names:
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        made.append(f"{name}_{count}" if count else name)
+    return made
+
+
+def json_value(value: Any, kind: str = "") -> Any:
+    """A value as JSON has it: numbers, text, arrays and objects; dates and the like as text."""
+    if kind == "JSON" and isinstance(value, str):
+        return json.loads(value)
+    return _plain(rounded(value) if is_single(kind) else value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | None):
+        return value
+    if isinstance(value, float | Decimal):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {sql_text(name): _plain(item) for name, item in value.items()}
+    return sql_text(value)
+
+
+def write_markdown(result: Result, stream: TextIO) -> None:
+    """Writes all rows as a Markdown table, cells as in the table for people."""
+    names = [printable(name).replace("|", "\\|") for name in result.columns]
+    rules = ["---:" if is_number_type(kind) else "---" for kind in result.types]
+    stream.write(f"| {' | '.join(names)} |\n| {' | '.join(rules)} |\n")
+    for row in result.rows:
+        cells = (cell_text(value, kind).replace("|", "\\|") for value, kind in zip(row, result.types, strict=True))
+        stream.write(f"| {' | '.join(cells)} |\n")
+
+
+FORMATS: dict[str, Callable[[Result, TextIO], None]] = {
+    "table": write_table,
+    "csv": write_csv,
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "markdown": write_markdown,
+}
+
+
+def writer(mode: str, *, pictures: bool = False, max_rows: int = MAX_ROWS) -> Callable[[Result, TextIO], None]:
+    """What writes a result as ``mode``.
+
+    Args:
+      pictures: whether a table draws tensors that are pictures.
+      max_rows: how many rows a table shows.
+    """
+    return partial(write_table, pictures=pictures, max_rows=max_rows) if mode == "table" else FORMATS[mode]

@@ -1,0 +1,150 @@
+"""The commands of the prompt that begin with a point, as records."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tfsql.errors import BindError, TfsqlError, did_you_mean
+from tfsql.render import FORMATS
+from tfsql.terminal.messages import tell
+from tfsql.terminal.run import named_errors, read_file, run_text
+
+if TYPE_CHECKING:
+    from tfsql.repl import Repl
+
+LEAVING_WORDS = frozenset({"exit", "quit"})
+_SWITCH = ("on", "off")
+_DEFINITIONS = "SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal ORDER BY ALL"
+_VIEWS = "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
+
+
+@dataclass(frozen=True)
+class DotCommand:
+    """A command of the prompt: what the user types, what ``.help`` says, what it does with its argument.
+
+    Attributes:
+      choices: what its argument may be, for completion.
+      takes_table: whether its argument is a table.
+      is_path: whether it is a file.
+    """
+
+    name: str
+    argument: str
+    summary: str
+    run: Callable[[Repl, str], None]
+    choices: tuple[str, ...] = ()
+    takes_table: bool = False
+    is_path: bool = False
+
+
+def run_command(repl: Repl, text: str) -> None:
+    """Runs a command as it was typed.
+
+    Raises:
+      TfsqlError: there is none of this name, or it does not take this argument.
+    """
+    name, _, argument = text.rstrip(";").partition(" ")
+    command = next((command for command in COMMANDS if command.name == name), None)
+    if command is None:
+        raise TfsqlError(f"No command {name}", hint=did_you_mean(name, [c.name for c in COMMANDS]) or "See .help")
+    command.run(repl, argument.strip())
+
+
+def _help(repl: Repl, _: str) -> None:
+    usages = {f"{command.name} {command.argument}": command.summary for command in COMMANDS}
+    width = max(map(len, usages))
+    for usage, summary in usages.items():
+        print(f"{usage:<{width}}  {summary}")
+
+
+def _quit(repl: Repl, _: str) -> None:
+    repl.is_leaving = True
+
+
+def _tables(repl: Repl, _: str) -> None:
+    run_text(repl.connection, "SHOW TABLES", repl.output)
+
+
+def _functions(repl: Repl, _: str) -> None:
+    run_text(repl.connection, "SHOW FUNCTIONS", repl.output)
+
+
+def _schema(repl: Repl, argument: str) -> None:
+    """The statements that make the tables and views: those of tfsql's views are its own, not the engine's shells."""
+    connection = repl.connection
+    found = dict(connection.backend.execute(_DEFINITIONS, {}).fetchall())
+    found |= dict(connection.backend.execute(_VIEWS, {}).fetchall())
+    found |= {view.name: f"CREATE VIEW {view.name} AS {view.definition};" for view in connection.catalog.views}
+    wanted = argument.strip('"').lower()
+    shown = [sql.strip() for name, sql in found.items() if wanted in ("", name.lower())]
+    if wanted and not shown:
+        raise BindError(f"No table or view {argument}", hint=did_you_mean(argument, found))
+    print("\n".join(shown) if shown else "No tables")
+
+
+def _ops(repl: Repl, argument: str) -> None:
+    from tfsql.terminal.ops import print_ops
+
+    print_ops(argument or "*")
+
+
+def _timing(repl: Repl, argument: str) -> None:
+    repl.is_timed = _chosen(argument, _SWITCH, "on" if repl.is_timed else "off", ".timing") == "on"
+
+
+def _mode(repl: Repl, argument: str) -> None:
+    repl.output.mode = _chosen(argument, tuple(FORMATS), repl.output.mode, ".mode")
+
+
+def _pictures(repl: Repl, argument: str) -> None:
+    now = "on" if repl.output.pictures else "off"
+    repl.output.pictures = _chosen(argument, _SWITCH, now, ".pictures") == "on"
+
+
+def _rows(repl: Repl, argument: str) -> None:
+    if not argument:
+        tell(f".rows is {repl.output.max_rows}")
+    elif not argument.isdecimal() or not int(argument):
+        raise TfsqlError(f".rows takes a number above 0, not {argument}")
+    else:
+        repl.output.max_rows = int(argument)
+
+
+def _read(repl: Repl, argument: str) -> None:
+    if not argument:
+        raise TfsqlError(".read: missing the name of a file")
+    try:
+        (path,) = shlex.split(argument)
+    except ValueError:
+        path = argument
+    with named_errors(path):
+        text = read_file(path)
+        run_text(repl.connection, text, repl.output)
+
+
+def _chosen(argument: str, choices: tuple[str, ...], current: str, name: str) -> str:
+    """The argument, or the current choice, which is told, where there is none."""
+    if not argument:
+        tell(f"{name} is {current}; choices: {', '.join(choices)}")
+        return current
+    if argument not in choices:
+        raise TfsqlError(f"{name} takes {', '.join(choices)}, not {argument}", hint=did_you_mean(argument, choices))
+    return argument
+
+
+COMMANDS = (
+    DotCommand(".functions", "", "list the functions of the database, the library and Python", _functions),
+    DotCommand(".help", "", "list these commands", _help),
+    DotCommand(".mode", "FORMAT", f"write rows as {', '.join(FORMATS)}", _mode, choices=tuple(FORMATS)),
+    DotCommand(".ops", "PATTERN", "list TensorFlow's operators, or explain one: .ops Conv2D", _ops),
+    DotCommand(".pictures", "on|off", "draw tensors that are pictures in tables", _pictures, choices=_SWITCH),
+    DotCommand(".quit", "", "leave, as Ctrl-D does", _quit),
+    DotCommand(".read", "FILE", "run the SQL of a file", _read, is_path=True),
+    DotCommand(".rows", "NUMBER", "how many rows a table shows", _rows),
+    DotCommand(".schema", "TABLE", "the statements that make a table, or all", _schema, takes_table=True),
+    DotCommand(".tables", "", "list tables and views", _tables),
+    DotCommand(".timing", "on|off", "tell the time of each input", _timing, choices=_SWITCH),
+)

@@ -1,0 +1,37 @@
+"""What is told on standard error: plain text, and errors with their caret in colour where the terminal has colours."""
+
+from __future__ import annotations
+
+import sys
+
+from tfsql.errors import TfsqlError
+from tfsql.render.streams import has_colors
+
+_BOLD, _RED, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[36m", "\x1b[0m"
+
+
+def tell(text: str) -> None:
+    """Prints a text on standard error."""
+    print(text, file=sys.stderr)
+
+
+def tell_error(error: TfsqlError) -> None:
+    """Prints an error on standard error."""
+    tell(colored_error(error) if has_colors(sys.stderr) else str(error))
+
+
+def colored_error(error: TfsqlError) -> str:
+    """``str(error)`` with the sentence bold, the carets red and the hint set apart."""
+    return "\n".join(_colored(line) for line in _bold_head(str(error)).split("\n"))
+
+
+def _bold_head(text: str) -> str:
+    head, newline, rest = text.partition("\n")
+    return f"{_BOLD}{head}{_RESET}{newline}{rest}"
+
+
+def _colored(line: str) -> str:
+    carets = line.lstrip(" ")
+    if carets and not carets.strip("^"):
+        return f"{line[: len(line) - len(carets)]}{_RED}{carets}{_RESET}"
+    return f"{_CYAN}Hint:{_RESET}{line.removeprefix('Hint:')}" if line.startswith("Hint:") else line
