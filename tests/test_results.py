@@ -521,6 +521,49 @@ def test_pyarrow_reads_null_rows_of_our_parquet(gaps: tfsql.Connection, tmp_path
     assert pq.read_table(path)["y"].to_pylist() == [[0, 0], None, [4, 4], [9, 9], None, [25, 25]]
 
 
+@pytest.mark.parametrize(
+    ("options", "groups", "codec"),
+    [
+        ("", [100_000], "SNAPPY"),
+        ("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30000)", [30_000, 30_000, 30_000, 10_000], "ZSTD"),
+        ("(FORMAT parquet, COMPRESSION uncompressed)", [100_000], "UNCOMPRESSED"),
+    ],
+)
+def test_a_copy_to_parquet_is_written_batch_by_batch(
+    con: tfsql.Connection, tmp_path: Path, options: str, groups: list[int], codec: str
+) -> None:
+    path = tmp_path / "many.parquet"
+    query = "SELECT i, tf_Square([i, 2 * i]) AS y, tf_Neg([i, 1]) AS *, i AS i FROM range(100_000) r(i)"
+    con.execute(f"COPY ({query}) TO '{path}' {options}")
+    file = pq.ParquetFile(path)
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == groups
+    assert file.metadata.row_group(0).column(0).compression == codec
+    assert con.sql(f"FROM '{path}'").columns == ["i", "y", "0", "1", "i_1"]
+    assert con.sql(f"SELECT sum(i), sum(y[2]), min(\"0\"), sum(i_1) FROM '{path}'").fetchall() == [
+        (4999950000, sum(4 * i * i for i in range(100_000)), -99_999, 4999950000)
+    ]
+    assert [item.name for item in tmp_path.iterdir()] == ["many.parquet"]
+
+
+def test_a_copy_that_fails_leaves_what_was_there(con: tfsql.Connection, tmp_path: Path) -> None:
+    path = tmp_path / "kept.parquet"
+    con.execute(f"COPY (SELECT tf_Square(1.0) AS y) TO '{path}'")
+    with pytest.raises(tfsql.ExecutionError, match=r"tf_Cholesky failed(.|\n)*\(row 8\)"):
+        con.execute(f"COPY (SELECT tf_Cholesky([[(7.5 - i)::FLOAT]]) AS y FROM range(9) r(i)) TO '{path}'")
+    assert con.sql(f"FROM '{path}'").fetchall() == [(1.0,)]
+    assert [item.name for item in tmp_path.iterdir()] == ["kept.parquet"]
+
+
+def test_the_engine_writes_what_else_copy_can(con: tfsql.Connection, tmp_path: Path) -> None:
+    query = "SELECT i % 2 AS part, uuid() AS id, tf_Square([i, 1]) AS y FROM range(4) r(i)"
+    con.execute(f"COPY ({query}) TO '{tmp_path / 'parts'}' (FORMAT parquet, PARTITION_BY part)")
+    assert con.sql(f"SELECT count(*) FROM '{tmp_path}/parts/*/*.parquet'").fetchall() == [(4,)]
+    con.execute(f"COPY ({query}) TO '{tmp_path / 'x.parquet'}'")
+    assert con.sql(f"SELECT typeof(id), sum(y[1]) FROM '{tmp_path / 'x.parquet'}' GROUP BY 1").fetchall() == [
+        ("UUID", 14)
+    ]
+
+
 def test_a_vector_parquet_of_pyarrow(con: tfsql.Connection, tmp_path: Path) -> None:
     x = np.arange(12, dtype=np.int16).reshape(4, 3)
     path = tmp_path / "theirs.parquet"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from tfsql.types import SQL_OF_DTYPE, Array, Scalar, SqlType, Struct
@@ -48,3 +50,23 @@ def sql_type_of(kind: pa.DataType) -> SqlType:
     if pa.types.is_struct(kind):
         return Struct(tuple((field.name, sql_type_of(field.type)) for field in kind))
     return Scalar(_SQL_OF_ARROW.get(kind) or str(kind).upper())
+
+
+def python_values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column as DuckDB gives them: tuples for ARRAYs, lists for LISTs."""
+    values = column.to_pylist()
+    return [_as_tuples(value, column.type) for value in values] if _has_array(column.type) else values
+
+
+def _has_array(kind: pa.DataType) -> bool:
+    fields = [kind.field(i).type for i in range(kind.num_fields)]
+    return pa.types.is_fixed_size_list(kind) or any(map(_has_array, fields))
+
+
+def _as_tuples(value: Any, kind: pa.DataType) -> Any:
+    if value is None or not _has_array(kind):
+        return value
+    if pa.types.is_struct(kind):
+        return {field.name: _as_tuples(value[field.name], field.type) for field in kind}
+    items = [_as_tuples(item, kind.value_type) for item in value]
+    return tuple(items) if pa.types.is_fixed_size_list(kind) else items

@@ -49,6 +49,7 @@ class Catalog:
         self._views: list[View] | None = None
         self._place = ("", "")
         self._functions: dict[str, FunctionDefinition] | None = None
+        self.generation = 0
 
     @property
     def views(self) -> list[View]:
@@ -83,4 +84,5 @@ class Catalog:
 
     def forget(self) -> None:
         """Reads views and functions anew when next asked for."""
+        self.generation += 1
         self._views = self._functions = None

@@ -155,11 +155,11 @@ def flatten_column(column: pa.Array) -> list[tuple[str, pa.Array]]:
             for i in range(column.type.num_fields)
             for path, values in flatten_column(pc.struct_field(column, i))
         ]
-    stacked = _stacked_numbers(column)
-    if stacked is not None:
-        numbers, shape = stacked
-        paths = ("." + ".".join(map(str, index)) for index in np.ndindex(*shape))
-        return list(zip(paths, map(pa.array, numbers), strict=True))
+    numbers = stacked_numbers(column)
+    if numbers is not None:
+        paths = ("." + ".".join(map(str, index)) for index in np.ndindex(*numbers.shape[1:]))
+        elements = np.ascontiguousarray(numbers.reshape(len(numbers), -1).T)
+        return list(zip(paths, map(pa.array, elements), strict=True))
     if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return [
             (f".{i}{path}", values)
@@ -169,8 +169,8 @@ def flatten_column(column: pa.Array) -> list[tuple[str, pa.Array]]:
     return [("", column)]
 
 
-def _stacked_numbers(column: pa.Array) -> tuple[np.ndarray, list[int]] | None:
-    """Nested fixed-size lists of numbers without NULLs as ``[elements, rows]``, and their shape: the common case."""
+def stacked_numbers(column: pa.Array) -> np.ndarray | None:
+    """Nested fixed-size lists of numbers without NULLs as ``[rows, *shape]``, the common case; None for the others."""
     shape: list[int] = []
     level = column
     while pa.types.is_fixed_size_list(level.type) and not level.null_count:
@@ -180,7 +180,7 @@ def _stacked_numbers(column: pa.Array) -> tuple[np.ndarray, list[int]] | None:
     is_number = pa.types.is_integer(level.type) or pa.types.is_floating(level.type)
     if not shape or level.null_count or not is_number or 0 in (len(column), *shape):
         return None
-    return np.ascontiguousarray(level.to_numpy().reshape(len(column), -1).T), shape
+    return np.asarray(level.to_numpy()).reshape(len(column), *shape)
 
 
 def _longest(column: pa.Array) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfsql import flatten
-from tfsql.arrow_types import sql_type_of
+from tfsql.arrow_types import python_values, sql_type_of
 from tfsql.backends.base import Columns, EngineResult
 from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
 
@@ -26,10 +26,11 @@ class Relation:
 
     Args:
       columns: names and SQL types; None where only the rows tell.
-      run: runs the query, for rows; None where they are made of the Arrow table.
+      run: runs the query, for the engine's rows; None where they are made of its batches.
       run_arrow: runs the query, for an Arrow table with nested lists.
       explain: makes the text of ``explain()``.
       run_batches: runs the query, for its record batches one after the other; None where the rows are there.
+      run_rows: runs the query, for the rows of its batches; None where they are the engine's.
 
     Example:
       >>> import tfsql
@@ -44,12 +45,14 @@ class Relation:
         run_arrow: Callable[[], pa.Table],
         explain: Callable[[bool], str],
         run_batches: Callable[[], Iterator[pa.RecordBatch]] | None = None,
+        run_rows: Callable[[], Iterator[Rows]] | None = None,
     ):
         self._columns = columns
         self._run = run
         self._run_arrow = run_arrow
         self._explain = explain
         self._run_batches = run_batches
+        self._run_rows = run_rows
         self._cursor: EngineResult | None = None
         self._table: pa.Table | None = None
 
@@ -73,7 +76,7 @@ class Relation:
 
     def _shape(self) -> Columns:
         if self._columns is None:
-            self._columns = [(field.name, sql_type_of(field.type)) for field in self._nested_table().schema]
+            self._columns = [(field.name, sql_type_of(field.type)) for field in self.nested_table().schema]
         return self._columns
 
     def explain(self, analyze: bool = False) -> str:
@@ -84,7 +87,7 @@ class Relation:
 
     def execute(self) -> Relation:
         """This relation, run: errors come now, and ``fetchone`` has its rows ready."""
-        self._cursor = TableResult(self._nested_table()) if self._run is None else self._run()
+        self._cursor = TableResult(self.nested_table()) if self._run is None else self._run()
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -114,7 +117,9 @@ class Relation:
     def _fresh(self) -> EngineResult:
         if self._run is not None:
             return self._run()
-        return TableResult(self._nested_table()) if self._is_whole() else BatchResult(self._nested_batches())
+        if self._run_rows is None or self._is_whole():
+            return TableResult(self.nested_table())
+        return ChunkedResult(self._run_rows())
 
     def _is_whole(self) -> bool:
         """Whether the rows come as one table: they are there, or only all of them tell their types."""
@@ -124,7 +129,7 @@ class Relation:
 
     def arrow(self) -> pa.Table:
         """An Arrow table; tensors of fixed shape and number type are ``arrow.fixed_shape_tensor`` columns."""
-        return self._with_tensors(self._nested_table())
+        return self._with_tensors(self.nested_table())
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of ``arrow()`` in record batches, each computed when it is asked for; none for no rows."""
@@ -170,7 +175,7 @@ class Relation:
 
     def flatten(self) -> Relation:
         """This relation with every row and tensor spread into columns of scalars named by path: ``res.0.1``."""
-        table = flatten.flatten_table(self._nested_table())
+        table = flatten.flatten_table(self.nested_table())
         return relation_of(table, self._explain)
 
     def show(self, max_rows: int = 20, *, pictures: bool = False) -> None:
@@ -215,19 +220,19 @@ class Relation:
     def _named_columns(self) -> Iterator[tuple[str, SqlType, pa.ChunkedArray]]:
         """Name, type and values of each column; a name that is there already gets ``_1``, ``_2``, ..."""
         seen: dict[str, int] = {}
-        for (name, kind), column in zip(self._shape(), self._nested_table().columns, strict=True):
+        for (name, kind), column in zip(self._shape(), self.nested_table().columns, strict=True):
             count = seen[name] = seen.get(name, -1) + 1
             yield f"{name}_{count}" if count else name, kind, column
 
-    def _nested_table(self) -> pa.Table:
-        """The rows as an Arrow table with nested lists, computed once."""
+    def nested_table(self) -> pa.Table:
+        """The rows as an Arrow table with nested lists in the place of tensors, computed once."""
         if self._table is None:
             self._table = self._run_arrow()
         return self._table
 
     def _nested_batches(self) -> Iterator[pa.RecordBatch]:
         if self._is_whole() or self._run_batches is None:
-            return iter(self._nested_table().to_batches())
+            return iter(self.nested_table().to_batches())
         return self._run_batches()
 
 
@@ -245,7 +250,7 @@ class TableResult:
     def fetchmany(self, size: int) -> Rows:
         part = self._table.slice(self._next, size)
         self._next += part.num_rows
-        return list(zip(*(_python_values(column) for column in part.columns), strict=True))
+        return list(zip(*(python_values(column) for column in part.columns), strict=True))
 
     def fetchall(self) -> Rows:
         return self.fetchmany(self._table.num_rows)
@@ -254,57 +259,35 @@ class TableResult:
         return self._table
 
 
-class BatchResult:
-    """The rows of record batches, handed out as an engine does; a batch is fetched when its first row is."""
+class ChunkedResult:
+    """Rows that come chunk by chunk, handed out as an engine does; a chunk is fetched when its first row is."""
 
-    def __init__(self, batches: Iterator[pa.RecordBatch]):
-        self._batches = batches
-        self._current = TableResult(pa.table({}))
+    def __init__(self, chunks: Iterator[Rows]):
+        self._chunks = chunks
+        self._left: Rows = []
 
     def fetchone(self) -> tuple[Any, ...] | None:
         rows = self.fetchmany(1)
         return rows[0] if rows else None
 
     def fetchmany(self, size: int) -> Rows:
-        rows: Rows = []
-        while len(rows) < size:
-            part = self._current.fetchmany(size - len(rows))
-            if not part:
-                batch = next(self._batches, None)
-                if batch is None:
-                    break
-                self._current = TableResult(pa.Table.from_batches([batch]))
-            rows += part
+        while len(self._left) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._left += chunk
+        rows, self._left = self._left[:size], self._left[size:]
         return rows
 
     def fetchall(self) -> Rows:
-        rows = self._current.fetchall()
-        for batch in self._batches:
-            rows += TableResult(pa.Table.from_batches([batch])).fetchall()
+        rows = self._left
+        self._left = []
+        for chunk in self._chunks:
+            rows += chunk
         return rows
 
     def rows_of_change(self) -> pa.Table | None:
         return None
-
-
-def _python_values(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column as DuckDB gives them: tuples for ARRAYs, lists for LISTs."""
-    values = column.to_pylist()
-    return [_as_tuples(value, column.type) for value in values] if _has_array(column.type) else values
-
-
-def _has_array(kind: pa.DataType) -> bool:
-    fields = [kind.field(i).type for i in range(kind.num_fields)]
-    return pa.types.is_fixed_size_list(kind) or any(map(_has_array, fields))
-
-
-def _as_tuples(value: Any, kind: pa.DataType) -> Any:
-    if value is None or not _has_array(kind):
-        return value
-    if pa.types.is_struct(kind):
-        return {field.name: _as_tuples(value[field.name], field.type) for field in kind}
-    items = [_as_tuples(item, kind.value_type) for item in value]
-    return tuple(items) if pa.types.is_fixed_size_list(kind) else items
 
 
 def relation_of(table: pa.Table, explain: Callable[[bool], str]) -> Relation:

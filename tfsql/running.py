@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from tfsql.bind import Bound, KernelUse, StatementBinder, bind_text, parse
 from tfsql.bind.features import Features, features_of
 from tfsql.bind.functions import check_body, read_create, shell
 from tfsql.bind.parameters import engine_value
+from tfsql.copying import ParquetFile
 from tfsql.describe import function_table, functions_table
 from tfsql.errors import (
     BindError,
@@ -29,10 +31,12 @@ from tfsql.errors import (
     TfsqlError,
     UnsupportedError,
 )
+from tfsql.plans import Plan, Question, is_plannable
 from tfsql.result import Relation, relation_of
-from tfsql.source import PLACEHOLDER_PREFIX, Statement, check_nesting
-from tfsql.streaming import batch_rows, streamed_batches, streamed_table
+from tfsql.source import PLACEHOLDER_PREFIX, Source, Statement, check_nesting
+from tfsql.streaming import batch_rows, constant_batch, read_ahead, streamed_batches, streamed_rows, streamed_table
 from tfsql.sugar import desugar
+from tfsql.types import Scalar
 from tfsql.variables import table_names
 
 if TYPE_CHECKING:
@@ -62,28 +66,41 @@ def deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
+@dataclass(frozen=True)
+class Request:
+    """A text, as it was given to a connection.
+
+    Attributes:
+      variables: the caller's, which may be tables.
+      row_names: whether results have the names of their rows in a last column.
+    """
+
+    source: Source
+    parameters: Parameters = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    row_names: bool = False
+
+
 class StatementRun:
-    """One statement on its way through the steps."""
+    """One statement of a request on its way through the steps.
+
+    Args:
+      question: under which a plan of the statement may be kept; None where none may.
+    """
 
     def __init__(
-        self,
-        connection: Connection,
-        statement: Statement,
-        text: str,
-        parameters: Parameters,
-        variables: Mapping[str, Any],
-        *,
-        row_names: bool = False,
+        self, connection: Connection, statement: Statement, request: Request, question: Question | None = None
     ):
         self._connection = connection
-        self._row_names = row_names
+        self._question = question
+        self._row_names = request.row_names
         self._backend = connection.backend
         self.statement = _numbered(statement)
-        self._text = text
-        self._parameters = parameters
-        self._variables = variables
+        self._text = request.source.text
+        self._parameters = request.parameters
+        self._variables = request.variables
         self._tables: list[str] = []
-        usable = frozenset(name.lower() for name in table_names(variables))
+        usable = frozenset(name.lower() for name in table_names(request.variables))
         self._features: Features = features_of(
             statement,
             frozenset(view.name.lower() for view in connection.catalog.views),
@@ -173,11 +190,15 @@ class StatementRun:
             binder.statement(tree)
         if not binder.is_changed:
             return verbatim
-        sql = binder.source.restore(binder.sql(tree))
-        stream = binder.lists.stream(tree)
+        short = binder.sql(tree)
+        sql = binder.source.restore(short)
+        stream = binder.lists.stream()
         if stream is not None and stream.is_needed:
             sql = stream.sql
-        return Bound(sql, binder.prober.used_parameters(sql), tuple(binder.uses), stream)
+        fixed = frozenset(binder.fixed_parameters) | binder.prober.parameters_in(short)
+        uses, used = tuple(binder.uses), binder.prober.used_parameters(sql)
+        constants = dict(binder.tensors.parameter_constants)
+        return Bound(sql, used, uses, stream, binder.copy_target, fixed, constants)
 
     def _is_tfsql(self) -> bool:
         """Whether the engine alone cannot run the statement: it holds something of tfsql, or calls what does."""
@@ -198,15 +219,21 @@ class StatementRun:
     # -- running -----------------------------------------------------------------------------------------------------
 
     def _relation_of(self, bound: Bound) -> Relation | None:
+        if bound.copy_target is not None and bound.stream is not None:
+            self._copy(bound, bound.stream, bound.copy_target)
+            return None
+        if bound.stream is not None and bound.stream.row is not None:
+            return self._constant_relation(bound, bound.stream)
         returns_rows = self._backend.returns_rows(bound.sql)
         if returns_rows:
             columns: Columns | None = self._backend.describe(bound.sql, bound.parameters)
             run: Callable[[], EngineResult] | None = partial(self._run, bound)
+            run_rows = None
             if bound.stream is not None and bound.stream.is_needed:
                 columns, run = bound.stream.columns(columns or []), None
-            relation = Relation(
-                columns, run, partial(self._run_arrow, bound), self._explain_text, partial(self._run_batches, bound)
-            )
+                run_rows = partial(self._run_rows, bound, bound.stream)
+            run_arrow, run_batches = partial(self._run_arrow, bound), partial(self._run_batches, bound)
+            relation = Relation(columns, run, run_arrow, self._explain_text, run_batches, run_rows)
             self._tie_tables(relation)
             return relation
         result = self._run_change(bound)
@@ -253,15 +280,49 @@ class StatementRun:
         for use in bound.uses:
             use.kernel.restart()
         with self._kernel_errors(bound.uses):
-            stream = bound.stream or bound
-            rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))
-            batches = self._backend.stream(stream.sql, stream.parameters, rows)
-            yield from batches if bound.stream is None else streamed_batches(bound.stream, batches.schema, batches)
+            if bound.stream is None:
+                rows = batch_rows(self._backend.describe(bound.sql, bound.parameters))
+                yield from self._backend.stream(bound.sql, bound.parameters, rows)
+            else:
+                yield from streamed_batches(bound.stream, *self._batches(bound.stream))
+
+    def _run_rows(self, bound: Bound, stream: Stream) -> Iterator[list[tuple[Any, ...]]]:
+        for use in bound.uses:
+            use.kernel.restart()
+        with self._kernel_errors(bound.uses):
+            yield from streamed_rows(stream, *self._batches(stream))
+
+    def _copy(self, bound: Bound, stream: Stream, target: ParquetFile) -> None:
+        """Writes the batches to a file, each while the next one is computed."""
+        for use in bound.uses:
+            use.kernel.restart()
+        with self._kernel_errors(bound.uses):
+            schema, batches = self._batches(stream)
+            empty = pa.RecordBatch.from_arrays([pa.array([], part.type) for part in schema], schema=schema)
+            computed = streamed_table(stream, schema, [empty]).schema
+            target.write(read_ahead(streamed_batches(stream, schema, batches)), computed)
 
     def _streamed(self, stream: Stream) -> pa.Table:
+        return streamed_table(stream, *self._batches(stream))
+
+    def _batches(self, stream: Stream) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+        """The batches of a stream and their schema: the next one is read while one is in use."""
+        if stream.row is not None:
+            batch = constant_batch(stream)
+            return batch.schema, [batch]
         rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))
         batches = self._backend.stream(stream.sql, stream.parameters, rows)
-        return streamed_table(stream, batches.schema, batches)
+        return batches.schema, read_ahead(batches)
+
+    def _constant_relation(self, bound: Bound, stream: Stream) -> Relation:
+        """The relation of a select without FROM, which no engine runs; another with other values need not be bound."""
+        kinds = {int: Scalar("INTEGER"), str: Scalar("VARCHAR")}
+        columns = stream.columns([(name, kinds[type(value)]) for name, value in (stream.row or {}).items()])
+        if columns is not None and self._question is not None and is_plannable(bound, self._question):
+            self._connection.plans.add(self._question, Plan(bound, columns))
+        run_arrow, run_batches = partial(self._run_arrow, bound), partial(self._run_batches, bound)
+        run_rows = partial(self._run_rows, bound, stream)
+        return Relation(columns, None, run_arrow, self._explain_text, run_batches, run_rows)
 
     @contextmanager
     def _kernel_errors(self, uses: Sequence[KernelUse]) -> Iterator[None]:

@@ -6,7 +6,7 @@ import atexit
 import itertools
 import weakref
 from collections import ChainMap, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,14 @@ from tfsql.backends.duckdb import DuckDBBackend
 from tfsql.bind import Environment
 from tfsql.catalog import Catalog
 from tfsql.custom_operators import OPERATORS
-from tfsql.errors import BindError, TfsqlError, TypeMismatchError, did_you_mean
+from tfsql.errors import BindError, ParseError, TfsqlError, TypeMismatchError, did_you_mean
 from tfsql.jseval import Jseval
 from tfsql.library import LIBRARY
+from tfsql.plans import PlanCache, Question, planned_relation
 from tfsql.python_functions import INPUTS, PythonFunction, check_name, declared_type
 from tfsql.result import Relation
-from tfsql.running import Parameters, StatementRun, deep_recursion, named_parameters
-from tfsql.source import Statement, statements
+from tfsql.running import Parameters, Request, StatementRun, deep_recursion, named_parameters
+from tfsql.source import Source, Statement, lift_literals, statements
 from tfsql.split import KernelCache
 from tfsql.variables import caller_variables, table_from, table_names
 
@@ -70,6 +71,8 @@ class Connection:
         self._host_functions: dict[str, HostFunction] = {}
         self._graphs: dict[str, GraphOperator] = {}
         self.catalog = Catalog(self.backend)
+        self.plans = PlanCache()
+        self._generation = 0
         self._table_numbers = itertools.count(1)
         self.unused_tables: deque[str] = deque()
         _OPEN.add(self)
@@ -91,13 +94,15 @@ class Connection:
           TfsqlError: of the class of the stage that refused the text; shape and type errors come here, before a row
             is read.
         """
-        variables = caller_variables()
-        relation = None
-        for statement in self._statements(text):
-            if relation is not None:
-                relation.execute()
-            relation = self._statement(statement, text, parameters, variables, row_names=row_names)
-        return relation
+        return self._asked(Request(lift_literals(text), parameters, caller_variables(), row_names))
+
+    def prepare(self, text: str) -> Prepared:
+        """One statement to be run many times: ``con.prepare("SELECT tf_Square(?) AS y")(array)``.
+
+        Raises:
+          ParseError: the text is not one statement.
+        """
+        return Prepared(self, text)
 
     def execute(self, text: str, parameters: Parameters = None) -> Relation | None:
         """Like ``sql``, but the last statement runs at once too."""
@@ -144,6 +149,7 @@ class Connection:
         """
         check_name(function.name)
         self._host_functions[function.name.lower()] = function
+        self._generation += 1
 
     def load_graph(
         self, name: str, path: str, *, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None
@@ -169,6 +175,7 @@ class Connection:
             raise BindError(f"Cannot read {path}: {error.strerror or error}") from error
         graph = read_graph(content, path)
         self._graphs[name.lower()] = graph_operator(name, graph, inputs, outputs, trust=self.trust)
+        self._generation += 1
 
     def remove_function(self, name: str) -> None:
         """Takes back what ``create_function`` or ``load_graph`` made; ``DROP FUNCTION`` does so too.
@@ -182,6 +189,7 @@ class Connection:
             raise BindError(f"No Python function {name}", hint=hint)
         for made in kinds:
             made.pop(name.lower(), None)
+        self._generation += 1
 
     @property
     def operators(self) -> dict[str, CustomOperator]:
@@ -225,33 +233,57 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- one statement -------------------------------------------------------------------------------------------------
+    # -- one request -------------------------------------------------------------------------------------------------
 
-    def _statements(self, text: str) -> Iterator[Statement]:
+    def _asked(self, request: Request) -> Relation | None:
+        """The relation of the last statement, by a plan where there is one."""
+        state = self._state(row_names=request.row_names)
+        question = Question.of(request.source, named_parameters(request.parameters), state)
+        plan = None if question is None else self.plans.find(question)
+        if plan is not None and question is not None:
+            relation = planned_relation(plan, question, self.kernels, lambda: self._anew(request))
+            if relation is not None:
+                return relation
+        return self._last(request, question)
+
+    def _anew(self, request: Request) -> Relation:
+        """The relation of a text that there is a plan of, bound without it."""
+        relation = self._last(request, None)
+        assert relation is not None
+        return relation
+
+    def _last(self, request: Request, question: Question | None) -> Relation | None:
+        """The relation of the last statement; those before it are run."""
+        relation = None
+        found = self._statements(request.source)
+        for statement in found:
+            if relation is not None:
+                relation.execute()
+            relation = self._statement(statement, request, question if len(found) == 1 else None)
+        return relation
+
+    def _state(self, *, row_names: bool) -> Hashable:
+        """What the meaning of a text hangs on besides the text: equal if nothing of it has changed."""
+        operators = tuple(map(id, OPERATORS.values()))
+        return self.catalog.generation, self._generation, self.settings.values, operators, row_names
+
+    def _statements(self, source: Source) -> list[Statement]:
         try:
-            yield from statements(text)
+            return list(statements(source))
         except TfsqlError as error:
-            raise error.locate(text) from error
+            raise error.locate(source.text) from error
 
-    def _statement(
-        self,
-        statement: Statement,
-        text: str,
-        parameters: Parameters,
-        variables: Mapping[str, Any],
-        *,
-        row_names: bool = False,
-    ) -> Relation | None:
+    def _statement(self, statement: Statement, request: Request, question: Question | None) -> Relation | None:
         self._drop_unused_tables()
         self.kernels.drop_unused()
-        run = StatementRun(self, statement, text, parameters, variables, row_names=row_names)
+        run = StatementRun(self, statement, request, question)
         try:
             with deep_recursion():
                 return run.relation()
         except TfsqlError as error:
             if error.span is None:
                 error.span = run.statement.named_span(error)
-            raise error.locate(text) from error.__cause__
+            raise error.locate(request.source.text) from error.__cause__
 
     def environment(
         self, parameters: Parameters, variables: Mapping[str, Any], tables: list[str], *, has_call: bool = True
@@ -299,6 +331,34 @@ class Connection:
         while self.unused_tables:
             with suppress(TfsqlError):
                 self.backend.unregister_table(self.unused_tables.popleft())
+
+
+class Prepared:
+    """One statement of a connection; each call gives values to its parameters.
+
+    Example:
+      >>> import numpy as np, tfsql
+      >>> double = tfsql.connect().prepare("SELECT tf_Mul($x, 2) AS y")
+      >>> double(x=np.array([1.5, 2.0])).fetchall()
+      [((3.0, 4.0),)]
+    """
+
+    def __init__(self, connection: Connection, text: str):
+        self._connection = connection
+        self._source = lift_literals(text)
+        count = len(connection._statements(self._source))
+        if count != 1:
+            raise ParseError(f"prepare takes one statement, not {count}")
+
+    def __call__(self, *values: Any, **named: Any) -> Relation | None:
+        """The relation of the statement with these values: of ``?`` and ``$1`` by position, of ``$name`` by name.
+
+        Raises:
+          BindError: a parameter has no value, or values are given both ways.
+        """
+        if values and named:
+            raise BindError("Parameters are given by position or by name, not both")
+        return self._connection._asked(Request(self._source, values or named or None, caller_variables()))
 
 
 @atexit.register

@@ -90,6 +90,11 @@ class Settings:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All values, in the order of ``SETTINGS``."""
+        return tuple(self._values.values())
+
     def set(self, name: str, value: Any) -> None:
         """Changes a setting.
 

@@ -75,6 +75,11 @@ class Source:
         first = self.original_offset(start)
         return Span(first, max(first + 1, self.original_offset(end)))
 
+    def named_literals(self) -> Iterator[tuple[str, LiftedLiteral]]:
+        """The lifted literals with the names of their placeholders."""
+        for index, literal in enumerate(self.literals):
+            yield f"{PLACEHOLDER_PREFIX}{index}", literal
+
     def restore(self, short_sql: str) -> str:
         """``short_sql`` with the text of every lifted literal back in its place."""
         for index, literal in enumerate(self.literals):
@@ -201,9 +206,9 @@ def _span_of_token_error(source: Source) -> Span:
     return source.original_span(start, len(source.short))
 
 
-def statements(text: str) -> Iterator[Statement]:
-    """The statements of ``text``, split at semicolons outside quotes; empty ones are left out."""
-    source = lift_literals(text)
+def statements(text: str | Source) -> Iterator[Statement]:
+    """The statements of a text, split at semicolons outside quotes; empty ones are left out."""
+    source = lift_literals(text) if isinstance(text, str) else text
     current: list[Token] = []
     for token in tokenize(source):
         if token.token_type != TokenType.SEMICOLON:

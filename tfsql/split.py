@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from tfsql.backends.base import Backend
 from tfsql.errors import UnsupportedError
@@ -16,7 +17,7 @@ from tfsql.types import Scalar, SqlType, sql_type
 from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
-    from tfsql.kernel import Kernel
+    from tfsql.kernel import Kernel, Program, Traces
 
 MAX_KERNELS = 512
 
@@ -28,6 +29,7 @@ class KernelCache:
         self._backend = backend
         self._settings = settings
         self._kernels: OrderedDict[str, Kernel] = OrderedDict()
+        self._traces: WeakValueDictionary[str, Traces] = WeakValueDictionary()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._in_transaction: list[str] | None = None
@@ -90,7 +92,7 @@ class KernelCache:
             if key in self._kernels and not program.is_stateful:
                 self._kernels.move_to_end(key)
                 return self._kernels[key]
-            kernel = Kernel(program, self.next_name(), arguments, is_lowered=is_lowered)
+            kernel = Kernel(self._traces_of(program, is_lowered=is_lowered), self.next_name(), arguments)
             self._register(kernel, [sql_type(leaf.type) for leaf in program.leaves])
             stored = key if not program.is_stateful else kernel.name
             self._kernels[stored] = kernel
@@ -98,6 +100,18 @@ class KernelCache:
                 self._in_transaction.append(stored)
             self._drop_unused()
             return kernel
+
+    def _traces_of(self, program: Program, *, is_lowered: bool) -> Traces:
+        """The traced functions of a program; of equal ones, whose arguments have other values, as long as they live."""
+        from tfsql.kernel import Traces
+
+        if program.is_stateful:
+            return Traces(program, is_lowered=is_lowered)
+        key = f"{program.key}\nlowering {is_lowered}, {program.max_cell_bytes} bytes"
+        traces = self._traces.get(key)
+        if traces is None:
+            traces = self._traces[key] = Traces(program, is_lowered=is_lowered)
+        return traces
 
     def _drop_unused(self) -> None:
         """Drops the oldest kernels that no statement uses any more, down to the bound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tfsql import flatten
-from tfsql.arrow_types import sql_type_of
+from tfsql.arrow_types import python_values, sql_type_of
 from tfsql.backends.base import Columns
 from tfsql.bind.records import OutputColumn, Stream, is_argument
 from tfsql.errors import TypeMismatchError
@@ -63,6 +64,23 @@ class StreamedColumns:
             output = self._outputs[index]
             parts.append(batch.column(index) if output is None else _computed(output, by_name))
 
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The rows of all batches as Python objects; columns that are spread are never made."""
+        cells = [self._cells(index, parts) for index, parts in self._parts.items()]
+        return [tuple(itertools.chain.from_iterable(row)) for row in zip(*cells, strict=True)]
+
+    def _cells(self, index: int, parts: list[Any]) -> list[list[Any]] | list[tuple[Any, ...]]:
+        """For each row the values of what a column of the stream becomes."""
+        output = self._outputs[index]
+        if output is None:
+            return [(value,) for part in parts for value in python_values(part)]
+        if output.is_spread and len(parts) == 1:
+            numbers = flatten.stacked_numbers(parts[0])
+            if numbers is not None:
+                return numbers.reshape(len(numbers), -1).tolist()
+        columns = [python_values(column) for _, column in _columns(output, parts)]
+        return list(zip(*columns, strict=True))
+
     def table(self) -> pa.Table:
         """The columns of all batches."""
         names: list[str] = []
@@ -104,10 +122,10 @@ def _spread(column: pa.Array | pa.ChunkedArray) -> list[tuple[str, pa.Array]]:
 
 
 def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """The result of a select from the batches of its stream, the next one read while one is computed."""
+    """The result of a select from the batches of its stream."""
     columns = StreamedColumns(stream, schema)
     is_empty = True
-    for batch in read_ahead(batches):
+    for batch in batches:
         is_empty = False
         columns.add(batch)
     if is_empty:  # the calls tell the types of their columns
@@ -117,10 +135,26 @@ def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.Recor
 
 def streamed_batches(stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The result of a select batch by batch, for a stream whose columns are known before it runs."""
-    for batch in read_ahead(batches):
+    for batch in batches:
         columns = StreamedColumns(stream, schema)
         columns.add(batch)
         yield from columns.table().combine_chunks().to_batches()
+
+
+def streamed_rows(
+    stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a select batch by batch, as Python objects."""
+    for batch in batches:
+        columns = StreamedColumns(stream, schema)
+        columns.add(batch)
+        yield columns.rows()
+
+
+def constant_batch(stream: Stream) -> pa.RecordBatch:
+    """The batch of a stream whose one row needs no engine."""
+    assert stream.row is not None
+    return pa.RecordBatch.from_pydict({name: [value] for name, value in stream.row.items()})
 
 
 _END = object()

@@ -33,12 +33,14 @@ class Constant:
     Attributes:
       weak: ``int`` or ``decimal`` for a literal, whose dtype follows its neighbours; None where the type is given.
       is_argument: whether the kernel takes it as an argument, so that another value needs no other kernel.
+      parameter: the name of the parameter, or of the lifted literal, that it is the value of.
     """
 
     value: np.ndarray
     type: TensorType
     weak: str | None = None
     is_argument: bool = False
+    parameter: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

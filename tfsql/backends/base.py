@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -82,9 +81,6 @@ class Backend(Protocol):
 
     def is_base_table(self, parts: Sequence[str]) -> bool:
         """Whether the name is a stored table, whose rows have a ``rowid``."""
-
-    def progress(self) -> AbstractContextManager[Callable[[], float]]:
-        """While it is open: what tells, from any thread, how much of the running statement is done, in per cent."""
 
     def interrupt(self) -> None:
         """Stops the statement that runs, from another thread."""

@@ -171,10 +171,6 @@ class DuckDBBackend:
     def interrupt(self) -> None:
         self._connection.interrupt()
 
-    @contextlib.contextmanager
-    def progress(self) -> Iterator[Callable[[], float]]:
-        yield lambda: self.percent_done() or 0.0
-
     def percent_done(self) -> float | None:
         percent = self._connection.query_progress()
         return percent if 0 <= percent <= 100 else None

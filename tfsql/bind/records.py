@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tfsql.backends.base import Backend, Columns
 from tfsql.bind.functions import FunctionDefinition
 from tfsql.bind.scope import Scope
+from tfsql.copying import ParquetFile
 from tfsql.errors import Span
 from tfsql.flatten import spread_columns
 from tfsql.settings import Settings
@@ -28,6 +29,7 @@ class KernelUse:
 
     Attributes:
       column: the column that the call makes, if it is one as a whole.
+      parameters: the parameter that each argument of the kernel is the value of, or None.
     """
 
     kernel: Vectorised
@@ -35,6 +37,7 @@ class KernelUse:
     leaves: tuple[str, ...]
     scope: Scope
     column: str = ""
+    parameters: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         self.kernel.users.add(self)
@@ -84,11 +87,13 @@ class Stream:
     Attributes:
       sql: what the engine runs.
       outputs: what is made of its batches, by the column that holds the place.
+      row: the values of its one row, by column, where it needs no engine: a select of constants without FROM.
     """
 
     sql: str
     parameters: Mapping[str, Any]
     outputs: Mapping[str, OutputColumn]
+    row: Mapping[str, int | str] | None = None
 
     @property
     def is_needed(self) -> bool:
@@ -121,12 +126,18 @@ class Bound:
       parameters: the values that the engine needs.
       uses: the kernel calls in it.
       stream: the other form of the select, whose batches the calls of its list are made on; None if there is none.
+      copy_target: the file that the stream's rows are to be copied to.
+      fixed_parameters: the parameters and lifted literals of which another value would bind otherwise.
+      constants: how many constants of tensor expressions each parameter and lifted literal became.
     """
 
     sql: str
     parameters: Mapping[str, Any]
     uses: tuple[KernelUse, ...] = ()
     stream: Stream | None = None
+    copy_target: ParquetFile | None = None
+    fixed_parameters: frozenset[str] = frozenset()
+    constants: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ def resolve(binder: StatementBinder, select: exp.Select, scope: Scope) -> None:
     wanted = set(_FUNCTIONS) - set(binder.environment.functions)
     calls = [call for call in _own_calls(select) if call.name.lower() in wanted]
     if not calls:
+        if binder.wants_row_names:
+            _hide(select, HIDDEN_ROW_NAME)
         return
     binder.is_changed = True
     keys = _group_keys(select)

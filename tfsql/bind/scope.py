@@ -38,8 +38,13 @@ class Prober:
         return self._known[sql]
 
     def used_parameters(self, sql: str) -> dict[str, Any]:
-        names = set(_PARAMETER.findall(sql)) - {""}
+        names = self.parameters_in(sql)
         return {name: value for name, value in self._parameters.items() if name in names}
+
+    @staticmethod
+    def parameters_in(sql: str) -> set[str]:
+        """The names of the parameters that a text refers to."""
+        return set(_PARAMETER.findall(sql)) - {""}
 
 
 class Scope:

@@ -82,7 +82,7 @@ class SelectListBinder:
 
     def bind(self, node: exp.Select, scope: Scope, written: list[WrittenItem]) -> list[str]:
         """Binds the list in place; the columns of it that are to be unnested."""
-        is_outermost = node.parent is None and self._binder.depth == 0
+        is_outermost = node is self._binder.outermost
         items = BoundItems()
         for item, as_written in zip(node.expressions, written, strict=True):
             count = len(items.whole)
@@ -96,16 +96,16 @@ class SelectListBinder:
             self._outermost = (node, items.streamed)
         return items.spread
 
-    def stream(self, tree: exp.Expr) -> Stream | None:
-        """The statement whose batches the outputs are made of; None if there are no outputs."""
+    def stream(self) -> Stream | None:
+        """The query whose batches the outputs are made of; None if there are no outputs."""
         if self._outermost is None:
             return None
         node, streamed = self._outermost
         whole = node.expressions
         node.set("expressions", streamed)
-        sql = self._binder.source.restore(self._binder.sql(tree))
+        sql = self._binder.source.restore(self._binder.sql(node))
         node.set("expressions", whole)
-        return Stream(sql, self._binder.prober.used_parameters(sql), self.outputs)
+        return Stream(sql, self._binder.prober.used_parameters(sql), self.outputs, _constant_row(node, streamed))
 
 
 class _ItemBinder:
@@ -290,6 +290,24 @@ def _is_free(select: exp.Select, name: str) -> bool:
     if any(isinstance(key, exp.Literal) or key.name.upper() == "ALL" for key in keys):
         return False
     return all(column.name.lower() != name.lower() for column in select.find_all(exp.Column))
+
+
+def _constant_row(node: exp.Select, streamed: list[exp.Expr]) -> dict[str, int | str] | None:
+    """The row of a select without FROM whose items are literals or hold the place of a call without arguments."""
+    if any(part for key, part in node.args.items() if key != "expressions"):
+        return None
+    row: dict[str, int | str] = {}
+    for item in streamed:
+        value = item.unalias()
+        while isinstance(value, exp.Paren):
+            value = value.this
+        if isinstance(value, exp.Literal) and value.is_string:
+            row[item.alias] = str(value.this)
+        elif isinstance(value, exp.Var) and value.name == "0":
+            row[item.alias] = 0
+        else:
+            return None
+    return row if len(row) == len(streamed) else None
 
 
 def _aliased(sql: str, name: str) -> exp.Expr:

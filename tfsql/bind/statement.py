@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from tfsql import parquet
+from tfsql.arrow_types import arrow_type
 from tfsql.bind import row_names
 from tfsql.bind.calls import HostCalls
 from tfsql.bind.forms import OPERATOR_PREFIX, function_name, has_star, is_operator_name, is_row, row_elements
@@ -23,10 +24,11 @@ from tfsql.bind.scope import Prober, Scope
 from tfsql.bind.select_list import SelectListBinder
 from tfsql.bind.sources import SourceBinder, is_parquet
 from tfsql.bind.tensors import TensorBinder
+from tfsql.copying import ParquetFile
 from tfsql.errors import BindError, Span, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
 from tfsql.source import Statement
 from tfsql.sugar import CALL_PREFIX, ROW_NAME
-from tfsql.tree import Constant, Leaf, Value, leaves_in_order
+from tfsql.tree import Constant, Leaf, Value, constants_in_order, leaves_in_order
 from tfsql.types import Array, Struct, TensorType, display, quote, sql_type
 from tfsql.vectorised import Vectorised
 
@@ -49,8 +51,11 @@ class StatementBinder:
       depth: how many views this text is inside of.
 
     Attributes:
+      outermost: the select whose list may be computed on the engine's stream.
+      copy_target: the file that the rows of that select are copied to, batch by batch.
       carrying: the query whose result has the names of its rows in a last column.
       wants_row_names: whether some name of a row is asked for.
+      fixed_parameters: the parameters and lifted literals whose values the binding depends on.
     """
 
     def __init__(self, statement: Statement, environment: Environment, *, is_desugared: bool = False, depth: int = 0):
@@ -68,8 +73,11 @@ class StatementBinder:
         self._pending_spreads: dict[int, list[str]] = {}
         self.tensors = TensorBinder(self)
         self.sources = SourceBinder(self)
+        self.outermost: exp.Select | None = None
+        self.copy_target: ParquetFile | None = None
         self.carrying: exp.Expr | None = None
         self.wants_row_names = False
+        self.fixed_parameters: set[str] = set()
         self.hosts = HostCalls(self)
         self.lists = SelectListBinder(self, statement)
         self._argument_sqls: dict[int, str] = {}
@@ -84,6 +92,7 @@ class StatementBinder:
         return text.replace(CALL_PREFIX, "")
 
     def evaluate(self, sql: str) -> Any:
+        self.fixed_parameters |= self.prober.parameters_in(sql)
         return self.environment.backend.evaluate(self.source.restore(sql))
 
     def keep(self, node: exp.Expr) -> None:
@@ -146,6 +155,11 @@ class StatementBinder:
         return definition is not None and definition.is_shell
 
     def parameter_value(self, name: str) -> Any:
+        """The value of a parameter, on which the meaning of the statement then depends."""
+        self.fixed_parameters.add(name)
+        return self._given(name)
+
+    def _given(self, name: str) -> Any:
         if name not in self.environment.parameters:
             known = ", ".join(self.environment.parameters) or "none"
             raise BindError(f"There is no value for parameter ${name}. Given are: {known}")
@@ -153,14 +167,14 @@ class StatementBinder:
 
     def parameter_constant(self, name: str) -> Constant | None:
         """A parameter as a tensor: arrays have their own dtype, Python numbers and lists follow their neighbours."""
-        value = self.parameter_value(name)
+        value = self._given(name)
         if value is None:
             raise TypeMismatchError(f"Parameter ${name} is None, which has no type")
         if hasattr(value, "row_splits"):
             raise TypeMismatchError(f"Parameter ${name} is ragged; one tensor is wanted")
         array = as_array(value)
         if array is not None and (array.dtype.kind in "biufcSUO" or is_small_float(array)):
-            return from_array(array, is_bytes=array.dtype.kind == "S")
+            return replace(from_array(array, is_bytes=array.dtype.kind == "S"), parameter=name)
         if isinstance(value, Decimal):
             value = float(value)
         if isinstance(value, bool | int | float | str | bytes | list | tuple):
@@ -223,6 +237,7 @@ class StatementBinder:
         """
         self.wants_row_names = row_names.are_wanted(tree)
         if isinstance(tree, exp.Query | exp.Values):
+            self.outermost = tree if isinstance(tree, exp.Select) else None
             self.query(tree)
         elif isinstance(tree, exp.Copy):
             self._copy(tree)
@@ -275,20 +290,23 @@ class StatementBinder:
         """COPY: its query, and for Parquet the shapes of its ARRAY columns in the file's metadata."""
         source = tree.this
         is_query = isinstance(source, exp.Subquery)
+        files = [item.name for item in tree.args.get("files") or []]
+        params = {str(p.this.name).upper(): p for p in tree.args.get("params") or []}
+        named = params["FORMAT"].expression.name.lower() if "FORMAT" in params else ""
+        is_export = bool(tree.args.get("kind")) is False
+        writes_parquet = is_export and (named == "parquet" or (not named and any(is_parquet(name) for name in files)))
         if is_query:
-            self.query(source.this)
+            options = {name: param.expression for name, param in params.items()}
+            self._copied(source.this, ParquetFile.of(files, options) if writes_parquet else None)
+            if self.copy_target is not None:
+                return
         elif isinstance(source, exp.Table):
             source = self.sources.item(source, self.scope())
             if source is not tree.this:
                 source = exp.Subquery(this=exp.select("*").from_(source))
                 tree.set("this", source)
                 is_query = True
-        files = [item.name for item in tree.args.get("files") or []]
-        params = {str(p.this.name).upper(): p for p in tree.args.get("params") or []}
-        named = params["FORMAT"].expression.name.lower() if "FORMAT" in params else ""
-        writes_parquet = named == "parquet" or (not named and any(is_parquet(name) for name in files))
-        is_export = bool(tree.args.get("kind")) is False
-        if not (writes_parquet and is_export) or "KV_METADATA" in params:
+        if not writes_parquet or "KV_METADATA" in params:
             return
         relation = f"({self.sql(source.this)})" if is_query else self.sql(source)
         columns = self.prober.describe(f"SELECT * FROM {relation}")
@@ -300,6 +318,19 @@ class StatementBinder:
                 tree.set("this", exp.Var(this=f"(SELECT {selected} FROM {relation})"))
             metadata = exp.Var(this=f"{{'{parquet.SCHEMA_KEY}': '{schema}'}}")
             tree.append("params", exp.CopyParameter(this=exp.Var(this="KV_METADATA"), expression=metadata))
+
+    def _copied(self, query: exp.Expr, target: ParquetFile | None) -> None:
+        """The query of a COPY, bound to be written batch by batch where that can be."""
+        if target is not None and isinstance(query, exp.Select):
+            self.outermost = query
+        self.query(query)
+        stream = self.lists.stream() if target is not None else None
+        if stream is None:
+            return
+        columns = stream.columns(self.environment.backend.describe(stream.sql, stream.parameters))
+        is_plain = columns is not None and all(arrow_type(kind) is not None for _, kind in columns)
+        if stream.is_needed or is_plain:
+            self.copy_target = target
 
     def _refuse_unbound(self, tree: exp.Expr) -> None:
         for call in tree.find_all(exp.Anonymous):
@@ -537,7 +568,8 @@ class StatementBinder:
         if isinstance(value, Constant):
             value = natural(value)
         kernel = self.environment.kernels.kernel(value)
-        return self.use(kernel, node, scope, tuple(leaf.sql for leaf in leaves_in_order(value)))
+        use = self.use(kernel, node, scope, tuple(leaf.sql for leaf in leaves_in_order(value)))
+        return replace(use, parameters=tuple(c.parameter for c in constants_in_order(value) if c.is_argument))
 
 
 def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:

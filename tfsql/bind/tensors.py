@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,13 +74,18 @@ _SCALAR_PARTS = (*ARITHMETIC, *COMPARISON, exp.Paren, exp.Neg, exp.Literal, exp.
 
 
 class TensorBinder:
-    """Builds the tensor expressions of one statement."""
+    """Builds the tensor expressions of one statement.
+
+    Attributes:
+      parameter_constants: how many constants were made of each parameter and lifted literal.
+    """
 
     def __init__(self, statement: StatementBinder):
         self._statement = statement
         self._inference: Inference | None = None
         self._values: dict[int, Value | None] = {}
         self._leaves: dict[tuple[int, str], Leaf] = {}
+        self.parameter_constants: Counter[str] = Counter()
 
     @property
     def inference(self) -> Inference:
@@ -393,10 +399,14 @@ class TensorBinder:
 
     def _placeholder(self, node: exp.Placeholder) -> Constant | None:
         name = node.name
+        constant: Constant | None
         if name.startswith(PLACEHOLDER_PREFIX):
             literal = self._statement.source.literals[int(name.removeprefix(PLACEHOLDER_PREFIX))]
-            return from_array(literal.value, is_weak=True)
-        return self._statement.parameter_constant(name)
+            constant = replace(from_array(literal.value, is_weak=True), parameter=name)
+        else:
+            constant = self._statement.parameter_constant(name)
+        self.parameter_constants[name] += 1
+        return constant
 
     def _evaluate(self, node: exp.Expr) -> Any:
         """The value of constant arithmetic; typed constants are left to ``_typed_constant``."""
@@ -410,6 +420,7 @@ class TensorBinder:
         def evaluate(part: exp.Expr) -> Any:
             if isinstance(part, exp.Placeholder):
                 constant = self._placeholder(part)
+                self._statement.fixed_parameters.add(part.name)
                 return None if constant is None else constant.value.tolist()
             if next(part.find_all(exp.Column, exp.Subquery, exp.Select), None) is not None:
                 is_word = isinstance(part, exp.Column) and not part.table

@@ -11,7 +11,7 @@ from tfsql.infer.conditions import (
     output_conditions,
     refuse,
 )
-from tfsql.infer.dtypes import convert_constant, natural
+from tfsql.infer.dtypes import constant_of, convert_constant, natural
 from tfsql.infer.messages import clean_message
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "apply_operator",
     "assertion",
     "clean_message",
+    "constant_of",
     "convert_constant",
     "is_checked",
     "natural",

@@ -25,6 +25,11 @@ _CAST_ORDER = ("float32", "float64", "int32", "int64", "uint8", "bool", "string"
 QUANTISED_STORAGE = {dtype: storage for dtype, storage in WIDENED.items() if dtype.startswith("q")}
 
 
+def constant_of(array: np.ndarray) -> Constant:
+    """The constant of a NumPy array of numbers."""
+    return Constant(array, TensorType(str(array.dtype), array.shape))
+
+
 def convert_constant(constant: Constant, dtype: str) -> Constant:
     """``constant`` as ``dtype``.
 
@@ -48,7 +53,7 @@ def convert_constant(constant: Constant, dtype: str) -> Constant:
     if dtype in QUANTISED_STORAGE:
         converted = converted.astype(tf.as_dtype(dtype).as_numpy_dtype)
     kept_type = TensorType(dtype, constant.type.shape, constant.type.is_bytes)
-    return Constant(converted, kept_type, None, constant.is_argument)
+    return Constant(converted, kept_type, None, constant.is_argument, constant.parameter)
 
 
 def choose_dtype(spec: OperatorSpec, attr_name: str, nodes: list[tuple[str, Node]]) -> str:

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from tfsql.kernel.compiled import Kernel
 from tfsql.kernel.graph import Program
+from tfsql.kernel.traces import Traces
 
-__all__ = ["Kernel", "Program"]
+__all__ = ["Kernel", "Program", "Traces"]

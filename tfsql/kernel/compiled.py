@@ -6,7 +6,6 @@ The same object is a vectorised function of the relational engine and a plain fu
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from typing import Any, ClassVar
@@ -16,48 +15,51 @@ import pyarrow as pa
 import tensorflow as tf
 
 from tfsql.errors import RowError
-from tfsql.infer import clean_message
+from tfsql.infer import clean_message, constant_of, convert_constant
 from tfsql.kernel.explain import kernel_lines
-from tfsql.kernel.graph import Program, Shape, index_paths, static_shapes
-from tfsql.kernel.lift import LOOPED, Lifted, NeedsLoopError, batched, looped
+from tfsql.kernel.graph import Shape, index_paths
+from tfsql.kernel.lift import LOOPED
+from tfsql.kernel.traces import Traces
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
 from tfsql.tree import Node, Record, Sequence, Spread, Value
 from tfsql.types import TensorType, declared
 from tfsql.vectorised import RowWise
-
-# How many functions for different shapes a kernel keeps.
-MAX_SPECIALISATIONS = 32
-# How many shapes of rows a kernel remembers to be right.
-MAX_CHECKED_SHAPES = 4096
 
 
 class Kernel(RowWise):
     """Computes a program over record batches; traced on first use, once for each shape of rows.
 
     Args:
-      program: what to compute.
+      traces: the traced functions of the program.
       name: how EXPLAIN and errors call it.
       argument_values: the values of ``program.arguments``.
-      is_lowered: whether calls may be replaced by cheaper equal ones.
     """
 
     calls_of: ClassVar[str] = "TensorFlow calls"
     failures: ClassVar[tuple[type[Exception], ...]] = (tf.errors.OpError, ValueError)
 
-    def __init__(
-        self, program: Program, name: str, argument_values: SequenceOf[np.ndarray] = (), *, is_lowered: bool = True
-    ):
+    def __init__(self, traces: Traces, name: str, argument_values: SequenceOf[Any] = ()):
+        program = traces.program
         inputs, outputs = [leaf.type for leaf in program.leaves], [node.type for node in program.results]
         super().__init__(name, program.result_type(), inputs, outputs)
         self.program = program
-        self._is_lowered = is_lowered
+        self.traces = traces
         self._arguments = [
-            tf.constant(value, constant.type.dtype)
+            tf.convert_to_tensor(value, constant.type.dtype)
             for value, constant in zip(argument_values, program.arguments, strict=True)
         ]
-        self._functions: OrderedDict[tuple[Shape, ...], Lifted | None] = OrderedDict()
-        self._loop: Lifted | None = None
-        self._checked_shapes: set[tuple[Shape, ...]] = set()
+
+    def with_arguments(self, name: str, values: SequenceOf[np.ndarray | None]) -> Kernel:
+        """This kernel with other values, of the shapes that they had, of those arguments that are not None.
+
+        Raises:
+          TypeMismatchError: a value does not fit the type that the kernel takes.
+        """
+        arguments = [
+            kept if value is None else convert_constant(constant_of(value), constant.type.dtype).value
+            for constant, kept, value in zip(self.program.arguments, self._arguments, values, strict=True)
+        ]
+        return Kernel(self.traces, name, arguments)
 
     @property
     def is_stateful(self) -> bool:
@@ -67,7 +69,7 @@ class Kernel(RowWise):
         """Forgets the state of random operators, so that the next query repeats what a seed promises."""
         super().restart()
         if self.is_stateful:
-            self._loop = None
+            self.traces.forget_loop()
 
     def _failure(self, error: Exception) -> str:
         message = clean_message(error)
@@ -86,11 +88,11 @@ class Kernel(RowWise):
     # -- calls of TensorFlow -----------------------------------------------------------------------------------------
 
     def _call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
-        lifted = self._specialised([column.with_common_shape() for column in rows]) if is_uniform else None
+        uniform = [column.with_common_shape() for column in rows] if is_uniform else []
+        lifted = self.traces.of_shapes(tuple(column.shape or () for column in uniform)) if is_uniform else None
         self.statistics.calls += 1
         if lifted is None:
             return self._call_loop(rows, count)
-        uniform = [column.with_common_shape() for column in rows]
         tensors = [
             tf.constant(column.elements.reshape(count, *(column.shape or ())), leaf.type.dtype)
             for column, leaf in zip(uniform, self.program.leaves, strict=True)
@@ -102,40 +104,16 @@ class Kernel(RowWise):
         ]
 
     def _call_loop(self, rows: list[Rows], count: int) -> list[Rows]:
-        self._check_shapes(rows, count)
-        if self._loop is None:
-            self._loop = looped(self.program)
+        self.traces.check(_shapes_of(rows))
         tensors = [tf.constant(count, tf.int32)]
         for column, leaf in zip(rows, self.program.leaves, strict=True):
             tensors.append(tf.constant(column.elements, leaf.type.dtype))
             tensors.append(tf.constant(column.row_shapes(), tf.int64, shape=(count, leaf.type.rank)))
-        made = self._loop.function(*tensors, *self._arguments)
+        made = self.traces.loop().function(*tensors, *self._arguments)
         return [
             _rows_of_loop(elements.numpy(), shapes.numpy(), node.type)
             for (elements, shapes), node in zip(made, self.program.results, strict=True)
         ]
-
-    def _check_shapes(self, rows: list[Rows], count: int) -> None:
-        """Lets TensorFlow's shape functions see the shapes of each row: kernels do not check all that those refuse."""
-        shapes = [[tuple(row) for row in column.row_shapes().tolist()] for column in rows]
-        for key in dict.fromkeys(zip(*shapes, strict=True)) if shapes else [()]:
-            if key not in self._checked_shapes:
-                static_shapes(self.program, list(key))
-                if len(self._checked_shapes) < MAX_CHECKED_SHAPES:
-                    self._checked_shapes.add(key)
-
-    def _specialised(self, rows: list[Rows]) -> Lifted | None:
-        """The function for rows of these shapes; None where the rows must be looped over."""
-        key = tuple(column.shape or () for column in rows)
-        if key not in self._functions:
-            try:
-                self._functions[key] = batched(self.program, list(key), is_lowered=self._is_lowered)
-            except NeedsLoopError:
-                self._functions[key] = None
-            if len(self._functions) > MAX_SPECIALISATIONS:
-                self._functions.popitem(last=False)
-        self._functions.move_to_end(key)
-        return self._functions[key]
 
     def _assemble(self, results: list[Rows]) -> pa.Array:
         try:
@@ -148,11 +126,9 @@ class Kernel(RowWise):
 
     def rules(self) -> dict[Any, str]:
         """How the rows of each call are batched; traces the kernel if its shapes are known before running."""
-        shapes = [leaf.type.shape for leaf in self.program.leaves]
         is_known = all(leaf.type.is_fixed for leaf in self.program.leaves)
         if is_known:
-            with self._lock:
-                lifted = self._specialised([Rows(np.empty(0), None, shape, 0) for shape in shapes])  # type: ignore[arg-type]
+            lifted = self.traces.of_shapes(tuple(leaf.type.shape or () for leaf in self.program.leaves))
             if lifted is not None:
                 return lifted.rules
         varying = "by shape" if not is_known and not self.program.is_stateful else LOOPED
@@ -160,6 +136,12 @@ class Kernel(RowWise):
 
     def explanation(self) -> list[str]:
         return kernel_lines(self.program, self.rules())
+
+
+def _shapes_of(rows: list[Rows]) -> Iterator[tuple[Shape, ...]]:
+    """The shapes of each row's inputs; those of one row where there are none."""
+    shapes = [[tuple(row) for row in column.row_shapes().tolist()] for column in rows]
+    return zip(*shapes, strict=True) if shapes else iter([()])
 
 
 def _rows_of_batch(tensor: tf.Tensor, count: int, kind: TensorType, is_varying: bool) -> Rows:

@@ -147,12 +147,12 @@ class Connection:
                 outcome.append(error)
 
         thread = threading.Thread(target=work, name="tfsql request")
-        with self.connection.backend.progress() as percentage:
-            thread.start()
-            while thread.is_alive():
-                thread.join(interval)
-                if thread.is_alive():
-                    print(f"\r{percentage():5.1f} %", end="", file=sys.stderr, flush=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(interval)
+            percent, _ = self.connection.progress()
+            if thread.is_alive() and percent is not None:
+                print(f"\r{percent:5.1f} %", end="", file=sys.stderr, flush=True)
         print("\r100.0 %", file=sys.stderr)
         if isinstance(outcome[0], BaseException):
             raise outcome[0]

@@ -1,0 +1,67 @@
+"""The traced functions of a program, shared by the kernels that differ in the values of their arguments alone."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from tfsql.kernel.graph import Program, Shape, static_shapes
+from tfsql.kernel.lift import Lifted, NeedsLoopError, batched, looped
+
+# How many functions for different shapes of rows are kept.
+MAX_SPECIALISATIONS = 32
+# How many shapes of rows are remembered to be right.
+MAX_CHECKED_SHAPES = 4096
+
+
+class Traces:
+    """The functions that compute a program, traced when first wanted, once for each shape of rows. Thread-safe.
+
+    Args:
+      is_lowered: whether calls may be replaced by cheaper equal ones.
+    """
+
+    def __init__(self, program: Program, *, is_lowered: bool = True):
+        self.program = program
+        self._is_lowered = is_lowered
+        self._functions: OrderedDict[tuple[Shape, ...], Lifted | None] = OrderedDict()
+        self._loop: Lifted | None = None
+        self._checked: set[tuple[Shape, ...]] = set()
+        self._lock = threading.RLock()
+
+    def of_shapes(self, shapes: tuple[Shape, ...]) -> Lifted | None:
+        """The function for rows of these shapes; None where the rows must be looped over."""
+        with self._lock:
+            if shapes not in self._functions:
+                try:
+                    self._functions[shapes] = batched(self.program, list(shapes), is_lowered=self._is_lowered)
+                except NeedsLoopError:
+                    self._functions[shapes] = None
+                if len(self._functions) > MAX_SPECIALISATIONS:
+                    self._functions.popitem(last=False)
+            self._functions.move_to_end(shapes)
+            return self._functions[shapes]
+
+    def loop(self) -> Lifted:
+        """The function for rows of any shapes."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = looped(self.program)
+            return self._loop
+
+    def check(self, shapes: Iterable[tuple[Shape, ...]]) -> None:
+        """Lets TensorFlow's shape functions see the shapes of each row: kernels do not check all that those refuse.
+
+        Raises:
+          ValueError: they refuse some.
+        """
+        for key in dict.fromkeys(shapes):
+            if key not in self._checked:
+                static_shapes(self.program, list(key))
+                if len(self._checked) < MAX_CHECKED_SHAPES:
+                    self._checked.add(key)
+
+    def forget_loop(self) -> None:
+        """Forgets the loop with the state of its random operators."""
+        self._loop = None
