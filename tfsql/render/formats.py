@@ -27,13 +27,27 @@ def write_table(result: Result, stream: TextIO, *, pictures: bool = False, max_r
 def write_csv(result: Result, stream: TextIO) -> None:
     """Writes all rows as DuckDB's CSV writer does: NULL is empty, empty text is ``""``, nested values are text."""
     stream.write(",".join(map(_csv_field, result.columns)) + "\n")
+    fields = [_csv_writer(kind) for kind in result.types]
     for row in result.rows:
-        fields = ("" if v is None else _csv_field(sql_text(v, t)) for v, t in zip(row, result.types, strict=True))
-        stream.write(",".join(fields) + "\n")
+        stream.write(",".join([field(value) for field, value in zip(fields, row, strict=True)]) + "\n")
+
+
+# Whose text needs no look: the rest is slower by half.
+_PLAIN_NUMBERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DOUBLE"})
+_QUOTED = re.compile(r'[",\r\n]|^\s|\s$')
+
+
+def _csv_writer(kind: str) -> Callable[[Any], str]:
+    """What writes the values of a column."""
+    if kind in _PLAIN_NUMBERS:
+        return lambda value: "" if value is None else str(value)
+    if kind == "VARCHAR":
+        return lambda value: "" if value is None else _csv_field(value)
+    return lambda value: "" if value is None else _csv_field(sql_text(value, kind))
 
 
 def _csv_field(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if not text or re.search(r'[",\r\n]|^\s|\s$', text) else text
+    return '"' + text.replace('"', '""') + '"' if not text or _QUOTED.search(text) else text
 
 
 def write_json(result: Result, stream: TextIO) -> None:
