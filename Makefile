@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint check bench constraints clean
+.PHONY: help demo test lint check docs bench constraints clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,6 +24,9 @@ lint: $(VENV)/test.stamp ## run ruff and mypy
 	$(BIN)/mypy
 
 check: lint test ## run ruff, mypy and the test suite
+
+docs: $(VENV)/docs.stamp ## build the documentation into build/site
+	$(BIN)/python -m mkdocs build --strict
 
 bench: $(VENV)/bench.stamp ## measure the headline query
 	$(BIN)/python benchmarks/headline.py
@@ -52,6 +55,6 @@ $(VENV)/demo.stamp: pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/test.stamp $(VENV)/bench.stamp: $(VENV)/%.stamp: pyproject.toml setup.py constraints.txt | $(BIN)/python
+$(VENV)/test.stamp $(VENV)/docs.stamp $(VENV)/bench.stamp: $(VENV)/%.stamp: pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[$*]'
 	@touch $@

@@ -1,19 +1,27 @@
-"""Runs every example of the README: SQL statements one by one, Python blocks in order, shell lines as written."""
+"""Runs every example of the README and of the documentation, and builds the site.
+
+Of the README: SQL statements one by one, Python blocks in order, shell lines as written. Of a page: see docs_pages.
+"""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from docs_pages import is_same, printed_by
+from PIL import Image
 
 import tfsql
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
 def blocks(language: str) -> list[str]:
@@ -61,3 +69,46 @@ def test_the_error_that_the_readme_shows() -> None:
         with pytest.raises(tfsql.ShapeError) as caught:
             con.sql(query)
         assert str(caught.value).strip() == block.strip()
+
+
+# -- the documentation -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder_with_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("folder_with_data")
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_page(page: Path) -> None:
+    for block, printed in printed_by(page.read_text()):
+        if block.printed is not None:
+            assert is_same(printed, block.printed), f"line {block.line} prints:\n{printed}"
+
+
+def test_pictures_of_the_documentation_are_those_that_the_library_draws(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "pictures.py"))
+    drawn = script["draw"](tmp_path)
+    assert {path.name for path in drawn} == {path.name for path in (ROOT / "docs" / "pictures").glob("*.png")}
+    for path in drawn:
+        kept = np.asarray(Image.open(ROOT / "docs" / "pictures" / path.name)).astype(int)
+        made = np.asarray(Image.open(path)).astype(int)
+        assert kept.shape == made.shape
+        assert np.abs(kept - made).max() <= 1, path.name
+
+
+def test_every_picture_is_shown() -> None:
+    shown = {name for page in PAGES for name in re.findall(r"\(pictures/(\w+\.png)\)", page.read_text())}
+    assert shown == {path.name for path in (ROOT / "docs" / "pictures").glob("*.png")}
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("material", reason="mkdocs-material is not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tf_Conv2D" in (tmp_path / "operators" / "index.html").read_text()

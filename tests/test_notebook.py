@@ -91,6 +91,7 @@ CELLS = [
     "%tfsql SELECT count(*) AS n FROM t",
     "con = tfsql.connect()\ncon.execute('CREATE TABLE other AS SELECT 7 AS a')",
     "%%tfsql --connection con\nFROM other",
+    "tfsql.sql('SELECT column0 FROM pictures').plot()",
 ]
 COMPLETE = """
 from IPython.core.completer import provisionalcompleter
@@ -124,7 +125,8 @@ def test_the_magic_in_a_notebook() -> None:
     assert "more than 2 rows" in outputs[5][0].data["text/html"]
     assert "<td style='text-align: right'>5</td>" in outputs[6][0].data["text/html"]
     assert "<td style='text-align: right'>7</td>" in outputs[8][0].data["text/html"]
-    assert "".join(out.text for out in outputs[9] if out.name == "stdout").splitlines() == [
+    assert Image.open(io.BytesIO(base64.b64decode(outputs[9][0].data["image/png"]))).width > 100
+    assert "".join(out.text for out in outputs[10] if out.name == "stdout").splitlines() == [
         "range",
         "[\"'SAME'\", \"'VALID'\", \"'EXPLICIT'\"]",
         "False",

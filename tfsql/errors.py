@@ -67,10 +67,14 @@ class TfsqlError(Exception):
         return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, width: int = 100) -> str:
+        """The sentence, the line at fault cut to ``width`` characters with carets under the fault, and the hint."""
         parts = [self.message]
         if self._has_position():
             parts[0] += f" (line {self.line}, column {self.column})"
-            parts.append(self.excerpt())
+            parts.append(self.excerpt(width))
         if self.hint:
             parts.append(f"Hint: {self.hint}")
         return "\n".join(parts)

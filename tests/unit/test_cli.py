@@ -22,7 +22,7 @@ from tfsql.cli import main
 from tfsql.errors import BindError, Span
 from tfsql.terminal import doctor
 from tfsql.terminal.doctor import MissingError
-from tfsql.terminal.messages import colored_error
+from tfsql.terminal.messages import colored
 from tfsql.terminal.progress import State, progress_text
 
 MAIN = "import sys; from tfsql.cli import main; sys.exit(main())"
@@ -486,15 +486,23 @@ def test_a_narrow_terminal_without_colours(monkeypatch: pytest.MonkeyPatch, tmp_
     assert max(map(len, done.stdout.splitlines())) <= 40
 
 
+def test_an_error_fits_a_narrow_terminal() -> None:
+    sql = "SELECT 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, missing, 14, 15, 16, 17, 18, 19, 20"
+    error = BindError("No missing", span=Span(sql.index("missing"), sql.index("missing") + 7)).locate(sql)
+    _, line, carets = error.text(26).split("\n")
+    assert len(line) <= 40
+    assert line[len(carets) - 7 : len(carets)] == "missing"
+
+
 def test_an_error_in_colour() -> None:
     error = BindError("No x", hint="Did you mean y?", span=Span(7, 8)).locate("SELECT x")
-    assert colored_error(error).split("\n") == [
+    assert colored(str(error)).split("\n") == [
         "\x1b[1mNo x (line 1, column 8)\x1b[0m",
         "1 | SELECT x",
         "           \x1b[1;31m^\x1b[0m",
         "\x1b[36mHint:\x1b[0m Did you mean y?",
     ]
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", colored_error(error))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", colored(str(error)))
     assert plain == str(error)
 
 
@@ -506,6 +514,7 @@ def test_an_error_in_colour() -> None:
         (State(50.0, 1_000_000, 2.0), 39, "████████████············ 50 %  2 s left"),
         (State(50.0, 0, 90.0), 20, "50 %  1 min 30 s lef"),
         (State(0.0, 0, 1.0), 79, "························ 0 %"),
+        (State(None, 0, 2.0, "loading TensorFlow"), 79, "loading TensorFlow for 2 s"),
         (State(None, 4096, 2.0), 79, "running for 2 s  4,096 rows  2,048 rows/s"),
     ],
 )

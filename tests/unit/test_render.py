@@ -397,6 +397,17 @@ def test_a_wide_picture_is_made_to_fit(con: tfsql.Connection) -> None:
 
 
 @pytest.mark.usefixtures("at_root")
+@pytest.mark.parametrize(("width", "picture_width"), [(120, 28), (80, 28), (60, 19), (40, 12)])
+def test_pictures_share_a_narrow_terminal(con: tfsql.Connection, width: int, picture_width: int) -> None:
+    relation = con.sql("SELECT label, image, image AS again FROM 'data/digits.parquet' LIMIT 1")
+    lines = table_text(relation, max_width=width, colors=0).split("\n")
+    assert len(lines[0]) <= width
+    assert [len(part) - 2 for part in lines[4].split("│")[2:4]] == [picture_width] * 2
+    assert "image" in lines[1]
+    assert "again" in lines[1]
+
+
+@pytest.mark.usefixtures("at_root")
 def test_show_draws(con: tfsql.Connection, capsys: pytest.CaptureFixture[str]) -> None:
     con.sql(TWO_DIGITS).show()
     assert "float32[28, 28] min 0 max 255" in capsys.readouterr().out

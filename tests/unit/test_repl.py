@@ -387,3 +387,26 @@ def test_digits_in_the_terminal(wide_terminal: Terminal) -> None:
     wide_terminal.type(".pictures on", "Enter", f"SELECT label, image FROM '{data}' LIMIT 2;", "Enter")
     screen = wide_terminal.wait_for("2 rows")
     assert screen.count("▀" * 28) == 28
+
+
+def test_a_pager_for_large_results(wide_terminal: Terminal) -> None:
+    if shutil.which("less") is None:
+        pytest.skip("no less")
+    wide_terminal.type(".pager on", "Enter", "SELECT i FROM range(600) r(i);", "Enter")
+    screen = wide_terminal.wait_for("BIGINT")
+    assert "600 rows" not in screen
+    wide_terminal.type("G")
+    wide_terminal.wait_for("600 rows")
+    wide_terminal.type("q", "SELECT 'small' AS s;", "Enter")
+    wide_terminal.wait_for("1 row")
+    wide_terminal.type("C-d")
+    wide_terminal.wait_for("ended with 0")
+
+
+def test_a_pager_that_is_not_there(
+    repl: Repl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAGER", "no-such-pager -x")
+    repl.handle(".pager on")
+    assert capsys.readouterr().err.startswith("There is no program no-such-pager to page with\nHint: Set PAGER")
+    assert not repl.output.is_paged

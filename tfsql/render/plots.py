@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +26,7 @@ _EDGE = 1.8
 
 def plot(relation: Relation, max_rows: int) -> Figure:
     """A grid with a line for each row and a place for each column that can be drawn; see ``Relation.plot``."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        hint = "pip install matplotlib"
-        raise UnsupportedError("plot() draws with matplotlib, which is not installed", hint=hint) from error
+    figure_class = _figure_class()
     rows = copy.copy(relation).execute().fetchmany(max_rows)
     result = Result(relation.columns, relation.types, iter(()))
     drawn = [
@@ -37,7 +35,7 @@ def plot(relation: Relation, max_rows: int) -> Figure:
     if not drawn:
         types = ", ".join(f"{name} {kind}" for name, kind in zip(result.columns, result.types, strict=True))
         raise TypeMismatchError(f"plot() draws pictures and vectors of numbers; here are {types}")
-    figure = Figure(figsize=(_EDGE * len(drawn) + 0.4, _EDGE * len(rows) + 0.3 * len(rows)), layout="constrained")
+    figure = figure_class(figsize=(_EDGE * len(drawn) + 0.4, _EDGE * len(rows) + 0.3 * len(rows)), layout="constrained")
     places = figure.subplots(len(rows), len(drawn), squeeze=False)
     for line, row in zip(places, rows, strict=True):
         for axes, index in zip(line, drawn, strict=True):
@@ -46,6 +44,24 @@ def plot(relation: Relation, max_rows: int) -> Figure:
     for axes, index in zip(places[-1], drawn, strict=True):
         axes.set_xlabel(result.columns[index], fontsize="small")
     return figure
+
+
+@cache
+def _figure_class() -> type[Figure]:
+    """The class of figures, which are shown in notebooks without matplotlib.pyplot too."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        hint = "pip install matplotlib"
+        raise UnsupportedError("plot() draws with matplotlib, which is not installed", hint=hint) from error
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            file = io.BytesIO()
+            self.savefig(file, format="png", dpi=80)
+            return file.getvalue()
+
+    return ShownFigure
 
 
 def _drawable(value: Any, kind: str) -> np.ndarray | None:

@@ -40,7 +40,7 @@ def save_png(path: str | Path, arrays: Sequence[Any], titles: Sequence[str] | No
         raise ShapeError("There is no picture to write")
     blocks = [np.rint(pixels_of(array) * 255).astype(np.uint8).repeat(scale, 0).repeat(scale, 1) for array in arrays]
     texts = titles if titles is not None else [""] * len(blocks)
-    widths = [max(block.shape[1], _LETTER_WIDTH) for block in blocks]
+    widths = [max(block.shape[1], _least_width(text)) for block, text in zip(blocks, texts, strict=True)]
     lines = [textwrap.wrap(text, width // _LETTER_WIDTH) for text, width in zip(texts, widths, strict=True)]
     margin = 2 * scale
     top = margin + max(map(len, lines)) * _LINE_HEIGHT
@@ -54,6 +54,11 @@ def save_png(path: str | Path, arrays: Sequence[Any], titles: Sequence[str] | No
         left += width + margin
     with open(path, "wb") as file:
         file.write(png_bytes(sheet))
+
+
+def _least_width(title: str) -> int:
+    """The width of the longest word of a title."""
+    return max(map(len, title.split()), default=1) * _LETTER_WIDTH
 
 
 def _draw_lines(sheet: np.ndarray, lines: list[str], left: int, top: int) -> None:

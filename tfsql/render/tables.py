@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 20
 # Columns that are no numbers are cut down to this width before whole columns are left out.
 NARROW_WIDTH = 12
+# So are pictures to this width.
+LEAST_PICTURE = 12
 
 Row = tuple[Any, ...]
 
@@ -123,10 +125,11 @@ def _columns(result: Result, rows: list[Row], max_width: int, borders: Borders, 
     """The columns that fit, taken from both ends inwards; where some are left out, a narrow one says so."""
     gap = _Column((borders.ellipsis, ""), list([borders.ellipsis] * len(rows)), is_number=False, is_gap=True)
     count, taken = len(result.columns), dict[int, _Column]()
+    picture_width = 0 if colors is None else _picture_width(result.types, rows, max_width)
     space = max_width - 1
     for index in _from_both_ends(count):
         values = [row[index] for row in rows]
-        column = _column(result.columns[index], result.types[index], values, max_width - 4, colors)
+        column = _column(result.columns[index], result.types[index], values, picture_width, colors)
         space -= column.least_width + 3
         is_last = len(taken) == count - 1
         if taken and space < (0 if is_last else gap.width + 3):
@@ -135,6 +138,14 @@ def _columns(result: Result, rows: list[Row], max_width: int, borders: Borders, 
     columns = [taken[index] for index in sorted(taken)]
     middle = (len(columns) + 1) // 2
     return columns if len(columns) == count else [*columns[:middle], gap, *columns[middle:]]
+
+
+def _picture_width(types: list[str], rows: list[Row], max_width: int) -> int:
+    """The width for each picture that lets the columns of a table fit, if it is not too small to see anything."""
+    firsts = [next((row[i] for row in rows if row[i] is not None), None) for i in range(len(types))]
+    count = sum(pixels_of_cell(value, kind) is not None for value, kind in zip(firsts, types, strict=True))
+    room = max_width - 1 - (len(types) - count) * (NARROW_WIDTH + 3)
+    return min(max(room // max(count, 1) - 3, LEAST_PICTURE), max_width - 4)
 
 
 def _from_both_ends(count: int) -> Iterator[int]:

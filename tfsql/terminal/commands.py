@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tfsql.errors import BindError, TfsqlError, did_you_mean
 from tfsql.render import FORMATS
 from tfsql.terminal.messages import tell
+from tfsql.terminal.pager import pager_command
 from tfsql.terminal.run import named_errors, read_file, run_text
 
 if TYPE_CHECKING:
@@ -104,6 +105,13 @@ def _pictures(repl: Repl, argument: str) -> None:
     repl.output.pictures = _chosen(argument, _SWITCH, now, ".pictures") == "on"
 
 
+def _pager(repl: Repl, argument: str) -> None:
+    is_on = _chosen(argument, _SWITCH, "on" if repl.output.is_paged else "off", ".pager") == "on"
+    if is_on:
+        pager_command()
+    repl.output.is_paged = is_on
+
+
 def _rows(repl: Repl, argument: str) -> None:
     if not argument:
         tell(f".rows is {repl.output.max_rows}")
@@ -140,6 +148,7 @@ COMMANDS = (
     DotCommand(".help", "", "list these commands", _help),
     DotCommand(".mode", "FORMAT", f"write rows as {', '.join(FORMATS)}", _mode, choices=tuple(FORMATS)),
     DotCommand(".ops", "PATTERN", "list TensorFlow's operators, or explain one: .ops Conv2D", _ops),
+    DotCommand(".pager", "on|off", "page through large results, 1,000 rows at full width", _pager, choices=_SWITCH),
     DotCommand(".pictures", "on|off", "draw tensors that are pictures in tables", _pictures, choices=_SWITCH),
     DotCommand(".quit", "", "leave, as Ctrl-D does", _quit),
     DotCommand(".read", "FILE", "run the SQL of a file", _read, is_path=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from tfsql.errors import TfsqlError
-from tfsql.render.streams import has_colors
+from tfsql.render.streams import has_colors, terminal_width
 
 _BOLD, _RED, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[36m", "\x1b[0m"
 
@@ -16,13 +16,15 @@ def tell(text: str) -> None:
 
 
 def tell_error(error: TfsqlError) -> None:
-    """Prints an error on standard error."""
-    tell(colored_error(error) if has_colors(sys.stderr) else str(error))
+    """Prints an error on standard error, no wider than a terminal."""
+    # Before the text stand the number of its line and what is left out.
+    text = error.text(min(100, max(20, terminal_width() - 14))) if sys.stderr.isatty() else str(error)
+    tell(colored(text) if has_colors(sys.stderr) else text)
 
 
-def colored_error(error: TfsqlError) -> str:
-    """``str(error)`` with the sentence bold, the carets red and the hint set apart."""
-    return "\n".join(_colored(line) for line in _bold_head(str(error)).split("\n"))
+def colored(text: str) -> str:
+    """The text of an error with the sentence bold, the carets red and the hint set apart."""
+    return "\n".join(_colored(line) for line in _bold_head(text).split("\n"))
 
 
 def _bold_head(text: str) -> str:

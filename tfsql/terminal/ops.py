@@ -126,7 +126,7 @@ def _documentation(spec: OperatorSpec, width: int, *, is_bold: bool) -> Iterator
             yield ""
             yield heading(title)
         for argument, kind, text in entries:
-            yield f"  {argument}  {kind}"
+            yield from textwrap.wrap(f"{argument}  {kind}", width, initial_indent="  ", subsequent_indent=" " * 8)
             yield from _wrapped(without_type(text), width, "      ")
 
 

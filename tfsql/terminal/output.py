@@ -7,13 +7,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tfsql.errors import TfsqlError, UnsupportedError
 from tfsql.render import FORMATS, MAX_ROWS, Result, Row, writer
+from tfsql.terminal.pager import paged
 
 if TYPE_CHECKING:
     from tfsql.result import Relation
@@ -33,6 +34,9 @@ MODE_OF_SUFFIX = {
     ".parquet": PARQUET,
 }
 BATCH_ROWS = 1024
+# What is shown of a table in a pager: rows, and characters of a line.
+PAGED_ROWS = 1000
+PAGED_WIDTH = 2000
 
 
 class Output:
@@ -45,12 +49,14 @@ class Output:
 
     Attributes:
       max_rows: how many rows a table shows.
+      is_paged: whether tables that do not fit the terminal are paged: more rows, at their full width.
     """
 
     def __init__(self, mode: str = "table", *, pictures: bool = False, stream: TextIO | None = None):
         self.mode = mode
         self.pictures = pictures
         self.max_rows = MAX_ROWS
+        self.is_paged = False
         self._stream = stream
 
     def write(self, relation: Relation, call: Call, progress: Progress) -> None:
@@ -59,13 +65,16 @@ class Output:
         Args:
           call: calls a function so that it can be interrupted.
         """
-        stream = self._stream or sys.stdout
+        is_paged = self.is_paged and self.mode == "table"
+        rows, width = (max(self.max_rows, PAGED_ROWS), PAGED_WIDTH) if is_paged else (self.max_rows, None)
         columns, types = call(lambda: (relation.columns, relation.types))
-        first = call(partial(relation.fetchmany, self.max_rows + 1))
+        first = call(partial(relation.fetchmany, rows + 1))
         result = Result(columns, types, _rows(relation, first, call, progress))
-        writer(self.mode, pictures=self.pictures, max_rows=self.max_rows)(result, stream)
-        progress.clear()
-        stream.flush()
+        write = writer(self.mode, pictures=self.pictures, max_rows=rows, max_width=width)
+        with paged() if is_paged else nullcontext(self._stream or sys.stdout) as stream:
+            write(result, stream)
+            progress.clear()
+            stream.flush()
 
 
 def _rows(relation: Relation, rows: list[Row], call: Call, progress: Progress) -> Iterator[Row]:

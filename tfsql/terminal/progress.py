@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfsql.render.streams import can_write, terminal_width
+from tfsql.terminal.names import has_tensorflow
 
 if TYPE_CHECKING:
     from tfsql.session import Connection
@@ -26,6 +27,7 @@ class State:
     percent: float | None
     rows: int
     elapsed_s: float
+    activity: str = "running"
 
 
 class Progress:
@@ -52,7 +54,8 @@ class Progress:
             return
         self._drawn = now
         percent, rows = self._connection.progress()
-        state = State(percent, max(rows - self._first_rows, self.rows_written), now - self._started)
+        activity = "loading TensorFlow" if _is_loading() else "running"
+        state = State(percent, max(rows - self._first_rows, self.rows_written), now - self._started, activity)
         text = progress_text(state, terminal_width() - 1, is_ascii=not can_write(sys.stderr, _EIGHTHS))
         sys.stderr.write(_ERASE + text)
         sys.stderr.flush()
@@ -66,6 +69,10 @@ class Progress:
             self._is_shown = False
 
 
+def _is_loading() -> bool:
+    return "tensorflow" in sys.modules and not has_tensorflow()
+
+
 def progress_text(state: State, width: int, *, is_ascii: bool = False) -> str:
     """The line, at most ``width`` characters long: what matters least is left out first.
 
@@ -77,7 +84,7 @@ def progress_text(state: State, width: int, *, is_ascii: bool = False) -> str:
     """
     parts = _measures(state)
     if state.percent is None:
-        return "  ".join([f"running for {_duration(state.elapsed_s)}", *parts])[:width]
+        return "  ".join([f"{state.activity} for {_duration(state.elapsed_s)}", *parts])[:width]
     bar = _bar(state.percent, is_ascii=is_ascii)
     head = f"{state.percent:.0f} %"
     while parts and len(bar) + 1 + len("  ".join([head, *parts])) > width:
