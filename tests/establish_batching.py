@@ -57,10 +57,14 @@ def main(operators: list[str]) -> None:
     names = operators or list(exposed_names())
     document = tomllib.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     rules, wrong = dict(document.get("direct", {})), dict(document.get("wrong_converter", {}))
+    parameters = dict(document.get("parameters", {}))
     with ThreadPoolExecutor(WORKERS) as pool:
         found = [item for part in pool.map(_in_processes, [names[i::WORKERS] for i in range(WORKERS)]) for item in part]
     for name, made in found:
         rules.pop(name, None)
+        parameters.pop(name, None)
+        if made.get("parameters"):
+            parameters[name] = made["parameters"]
         if made.get("rules"):
             rules[name] = made["rules"]
         if made.get("wrong"):
@@ -69,16 +73,18 @@ def main(operators: list[str]) -> None:
             print(f"{name}: no trial shows that its converter is wrong; the entry stays", file=sys.stderr)
         if "died" in made:
             print(f"{name}: the process ended with {made['died']}", file=sys.stderr)
-    FILE.write_text(text_of(rules, wrong), encoding="utf-8")
+    FILE.write_text(text_of(rules, wrong, parameters), encoding="utf-8")
     print(f"{len(rules)} operators with direct rules, {len(wrong)} wrong converters")
 
 
-def text_of(rules: dict[str, Any], wrong: dict[str, str]) -> str:
+def text_of(rules: dict[str, Any], wrong: dict[str, str], parameters: dict[str, list[str]]) -> str:
     """The file of these rules."""
     lines = [HEAD, "[wrong_converter]", *(f"{name} = {json.dumps(wrong[name])}" for name in sorted(wrong))]
     lines += ["", "[direct]"]
     for name in sorted(rules):
         lines += [f"{name} = [", *(f"  {_entry(rule)}," for rule in rules[name]), "]"]
+    lines += ["", "# Inputs that must be the same for all rows of one call: rows are grouped by their values."]
+    lines += ["[parameters]", *(f"{name} = {json.dumps(parameters[name])}" for name in sorted(parameters))]
     return "\n".join(lines) + "\n"
 
 
@@ -161,9 +167,11 @@ def established(operator: str, *, is_plain: bool = False) -> dict[str, Any]:
 
     spec = operator_spec(operator)
     assert spec is not None
+    from parameter_trials import parameters_of_cases
+
     cases = [case for case in cases_of(operator) if case.is_comparable]
     if spec.is_stateful or not cases or operator in EXCLUDED:
-        return {}
+        return {"parameters": [] if spec.is_stateful else parameters_of_cases(operator)}
     evidence: dict[tuple[Any, ...], dict[tuple[int, ...], _Evidence]] = defaultdict(dict)
     wrong: set[str] = set()
     for case in cases:
@@ -177,7 +185,8 @@ def established(operator: str, *, is_plain: bool = False) -> dict[str, Any]:
     has_axes = any(AXIS.fullmatch(argument.name) for argument in spec.inputs)
     tried = {} if has_axes else evidence
     rules = [rule for vary, known in tried.items() for rule in _rules_of(spec, vary, known, pinned, is_convertible)]
-    return {"rules": rules, "wrong": ", ".join(sorted(wrong))}
+    parameters = parameters_of_cases(operator)
+    return {"rules": rules, "wrong": ", ".join(sorted(wrong)), "parameters": parameters}
 
 
 def _gather(case: Any, evidence: Any, wrong: set[str], *, is_plain: bool) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from batching_trials import RIGHT, Trial, choices, variants
+from parameter_trials import parameters_of_cases
 
-from tfsql.registry.batching import FORMS, direct_rules, operators_with_rules
+from tfsql.registry.batching import FORMS, direct_rules, operators_with_parameters, operators_with_rules, parameters_of
 from tfsql.registry.cases import cases_of
 from tfsql.registry.coverage import exposed_names
 
@@ -29,6 +30,11 @@ def test_a_rule_is_right_at_the_ranks_that_it_names(name: str, rule: Any) -> Non
                 assert trial.outcome(rule.form) == RIGHT, f"{name} at ranks {trial.ranks}"
                 left.remove(trial.ranks)
     assert not left, "no valid call has these ranks"
+
+
+@pytest.mark.parametrize("name", operators_with_parameters())
+def test_parameters_are_what_rows_must_share(name: str) -> None:
+    assert list(parameters_of(name)) == parameters_of_cases(name)
 
 
 def test_rules_are_for_operators_that_a_query_may_call() -> None:

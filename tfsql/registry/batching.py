@@ -55,6 +55,16 @@ def operators_with_rules() -> tuple[str, ...]:
     return tuple(sorted(_document().get("direct", {})))
 
 
+def parameters_of(operator: str) -> tuple[str, ...]:
+    """The inputs of an operator that must be the same for all rows of one call, by documented name."""
+    return tuple(_document().get("parameters", {}).get(operator, ()))
+
+
+def operators_with_parameters() -> tuple[str, ...]:
+    """The operators that have inputs that must be the same for all rows of one call, sorted."""
+    return tuple(sorted(_document().get("parameters", {})))
+
+
 @cache
 def wrong_converters() -> Mapping[str, str]:
     """The operators whose converter in TensorFlow gives wrong results, and in what they are wrong."""
