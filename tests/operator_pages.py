@@ -21,7 +21,7 @@ from differential import call_text
 
 from tfsql.kernel.lift import convertible_operators
 from tfsql.registry import Argument, OperatorSpec, operator_spec
-from tfsql.registry.batching import ELEMENTWISE, FOLDED, direct_rules, parameters_of, wrong_converters
+from tfsql.registry.batching import ELEMENTWISE, FOLDED, SHIFTED, direct_rules, parameters_of, wrong_converters
 from tfsql.registry.cases import Case, Draw, cases_of, limits
 from tfsql.registry.catalogue import argument_type
 from tfsql.registry.checks import checks_of
@@ -33,7 +33,11 @@ from tfsql.types import TensorType, sql_type
 FOLDER = Path(__file__).parent.parent / "docs" / "operators"
 # A longer example is shown without its values.
 _MAX_EXAMPLE = 1200
-_FORMS = {ELEMENTWISE: "element by element", FOLDED: "the rows laid along its own batch axis"}
+_FORMS = {
+    ELEMENTWISE: "element by element",
+    FOLDED: "the rows laid along its own batch axis",
+    SHIFTED: "axes counted one higher",
+}
 
 
 def pages() -> dict[str, str]:

@@ -15,6 +15,7 @@ _RULES = {
     "constant": "constant: the same for every row, computed once a batch",
     "elementwise": "direct: one call for the batch on the stacked rows, element by element",
     "leading": "direct: one call for the batch on the stacked rows, the rows a leading axis",
+    "shifted": "shifted: one call for the batch on the stacked rows, axes counted one higher",
     "folded": "folded: one call for the batch, the rows laid along the operator's own batch axis",
     "converted": "converted: one call for the batch",
     "distinct": "distinct: one call for the rows of each value of the parameters; looped where values are many",

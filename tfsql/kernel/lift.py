@@ -235,7 +235,7 @@ class _Lifting:
         outputs = _outputs(call)
         shapes = [self._shape_of(node) or () for node in outputs]
         try:
-            made = call_on_stack(rule.form, call.op, inputs, varying, dict(call.attributes), shapes)
+            made = call_on_stack(rule.form, call.op, inputs, varying, dict(call.attributes), shapes, rule.shift)
         except ValueError:  # refused at these lengths: the rule knows no more than ranks
             return False
         for node, tensor in zip(outputs, made, strict=True):
