@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from tfsql.kernel.direct import call_on_stack
 from tfsql.kernel.graph import storable
 from tfsql.registry import Argument, Attribute, OperatorSpec, operator_spec
 from tfsql.registry.attributes import dtype_from_name
+from tfsql.registry.batching import SHIFTED
 from tfsql.registry.cases import Case, Draw
 
 CONVERTED = "converted"
@@ -152,7 +154,8 @@ class Trial:
     def _direct(self, form: str, shapes: list[tuple[int, ...]]) -> Callable[[dict[str, tf.Tensor]], list[tf.Tensor]]:
         def body(tensors: dict[str, tf.Tensor]) -> list[tf.Tensor]:
             inputs = self._inputs(tensors)
-            return call_on_stack(form, self.case.operator, inputs, self.varying, self.attributes, shapes)
+            shift = axis_names(self.spec) if form == SHIFTED else ()
+            return call_on_stack(form, self.case.operator, inputs, self.varying, self.attributes, shapes, shift)
 
         return body
 
@@ -187,6 +190,16 @@ class Trial:
         """A name for each output; where there is a list, all have the first name."""
         names = [output.name for output in self.spec.outputs]
         return names if len(names) == count else names[:1] * count
+
+
+# The number of an axis means another axis on the stack, so calls that have one need it to be moved, or what was tried.
+AXIS = re.compile(r"(.*_)?(axis|axes|dims?|dimensions?|perm)|reduction_indices|dimension_numbers|batch_group_count")
+
+
+def axis_names(spec: OperatorSpec) -> tuple[str, ...]:
+    """The inputs and attributes that number axes."""
+    attributes = [item.name for item in spec.attributes if item.kind == "int"]
+    return tuple(name for name in (*(item.name for item in spec.inputs), *attributes) if AXIS.fullmatch(name))
 
 
 def is_close(got: Any, wanted: Any, tolerance: float) -> bool:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import re
 import subprocess
 import sys
 import tomllib
@@ -36,9 +35,7 @@ HEAD = """\
 VARIED, PLAINLY = "--varied", "--plainly"  # how a process tries the operators that it is given
 WORKERS = 2
 SECONDS_PER_OPERATOR = 120
-FORMS = ("leading", "folded")  # element by element is said of what is right as leading and keeps every shape
-# The number of an axis means another axis on the stack, so calls that have one need it to be what was tried.
-AXIS = re.compile(r"(.*_)?(axis|axes|dims?|dimensions?|perm)|reduction_indices|dimension_numbers|batch_group_count")
+FORMS = ("leading", "folded", "shifted")  # element by element is said of what is right as leading and keeps every shape
 # Where the trials are not the whole truth, found by reading.
 EXCLUDED = {
     "BroadcastArgs": "two shapes of unequal length are aligned at their ends",
@@ -57,10 +54,14 @@ def main(operators: list[str]) -> None:
     names = operators or list(exposed_names())
     document = tomllib.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     rules, wrong = dict(document.get("direct", {})), dict(document.get("wrong_converter", {}))
+    parameters = dict(document.get("parameters", {}))
     with ThreadPoolExecutor(WORKERS) as pool:
         found = [item for part in pool.map(_in_processes, [names[i::WORKERS] for i in range(WORKERS)]) for item in part]
     for name, made in found:
         rules.pop(name, None)
+        parameters.pop(name, None)
+        if made.get("parameters"):
+            parameters[name] = made["parameters"]
         if made.get("rules"):
             rules[name] = made["rules"]
         if made.get("wrong"):
@@ -69,16 +70,18 @@ def main(operators: list[str]) -> None:
             print(f"{name}: no trial shows that its converter is wrong; the entry stays", file=sys.stderr)
         if "died" in made:
             print(f"{name}: the process ended with {made['died']}", file=sys.stderr)
-    FILE.write_text(text_of(rules, wrong), encoding="utf-8")
+    FILE.write_text(text_of(rules, wrong, parameters), encoding="utf-8")
     print(f"{len(rules)} operators with direct rules, {len(wrong)} wrong converters")
 
 
-def text_of(rules: dict[str, Any], wrong: dict[str, str]) -> str:
+def text_of(rules: dict[str, Any], wrong: dict[str, str], parameters: dict[str, list[str]]) -> str:
     """The file of these rules."""
     lines = [HEAD, "[wrong_converter]", *(f"{name} = {json.dumps(wrong[name])}" for name in sorted(wrong))]
     lines += ["", "[direct]"]
     for name in sorted(rules):
         lines += [f"{name} = [", *(f"  {_entry(rule)}," for rule in rules[name]), "]"]
+    lines += ["", "# Inputs that must be the same for all rows of one call: rows are grouped by their values."]
+    lines += ["[parameters]", *(f"{name} = {json.dumps(parameters[name])}" for name in sorted(parameters))]
     return "\n".join(lines) + "\n"
 
 
@@ -161,9 +164,12 @@ def established(operator: str, *, is_plain: bool = False) -> dict[str, Any]:
 
     spec = operator_spec(operator)
     assert spec is not None
+    from batching_trials import AXIS
+    from parameter_trials import parameters_of_cases
+
     cases = [case for case in cases_of(operator) if case.is_comparable]
     if spec.is_stateful or not cases or operator in EXCLUDED:
-        return {}
+        return {"parameters": [] if spec.is_stateful else parameters_of_cases(operator)}
     evidence: dict[tuple[Any, ...], dict[tuple[int, ...], _Evidence]] = defaultdict(dict)
     wrong: set[str] = set()
     for case in cases:
@@ -174,10 +180,9 @@ def established(operator: str, *, is_plain: bool = False) -> dict[str, Any]:
         if attribute.kind in ("int", "string") and AXIS.fullmatch(attribute.name)
     }
     is_convertible = not wrong and operator not in wrong_converters()
-    has_axes = any(AXIS.fullmatch(argument.name) for argument in spec.inputs)
-    tried = {} if has_axes else evidence
-    rules = [rule for vary, known in tried.items() for rule in _rules_of(spec, vary, known, pinned, is_convertible)]
-    return {"rules": rules, "wrong": ", ".join(sorted(wrong))}
+    rules = [rule for vary, known in evidence.items() for rule in _rules_of(spec, vary, known, pinned, is_convertible)]
+    parameters = parameters_of_cases(operator)
+    return {"rules": rules, "wrong": ", ".join(sorted(wrong)), "parameters": parameters}
 
 
 def _gather(case: Any, evidence: Any, wrong: set[str], *, is_plain: bool) -> None:
@@ -221,14 +226,25 @@ def _rules_of(
 ) -> Iterator[dict[str, Any]]:
     """The rules for one choice of varying inputs, where TensorFlow's converter is not right already."""
     needed = {ranks: item for ranks, item in known.items() if not (item.is_converted and is_convertible)}
-    leading = {ranks: item for ranks, item in needed.items() if "leading" in item.right}
+    from batching_trials import axis_names
+
+    axes = axis_names(spec)
+    has_axes = any(argument.name in axes for argument in spec.inputs)
+    leading = {ranks: item for ranks, item in needed.items() if "leading" in item.right and not has_axes}
     folded = {ranks: item for ranks, item in needed.items() if "folded" in item.right and ranks not in leading}
+    folded = {} if has_axes else folded
+    left = {ranks: item for ranks, item in needed.items() if axes and not {*axes} & {*vary}}
+    shifted = {ranks: item for ranks, item in left.items() if "shifted" in item.right and ranks not in folded}
     is_elementwise = all(item.is_elementwise for item in leading.values()) and any(0 in ranks for ranks in leading)
     for form, chosen in (("leading", leading), ("folded", folded)):
         only = pinned | _proven(spec, form, list(known.values()))
         if chosen and all(only.values()):
             name = "elementwise" if is_elementwise and form == "leading" else form
             yield {"form": name, "vary": list(vary), "ranks": sorted(chosen), "only": only}
+    if shifted and not leading:
+        only = _proven(spec, "shifted", list(known.values()))
+        if all(only.values()):
+            yield {"form": "shifted", "vary": list(vary), "ranks": sorted(shifted), "only": only, "shift": list(axes)}
 
 
 def _proven(spec: Any, form: str, evidence: list[_Evidence]) -> dict[str, list[Any]]:

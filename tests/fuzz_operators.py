@@ -34,7 +34,7 @@ import numpy as np
 
 SECONDS_PER_CALL = 10.0
 # How many calls a process makes before it is replaced: TensorFlow keeps what it traced.
-CALLS_PER_PROCESS = 500
+CALLS_PER_PROCESS = 2000
 # How many calls differ in the values of the table only.
 CALLS_PER_STATEMENT = 8
 # Outputs are bounded more narrowly than by default, so that calls that come through stay quick.

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from batching_trials import RIGHT, Trial, choices, variants
+from parameter_trials import parameters_of_cases
 
-from tfsql.registry.batching import FORMS, direct_rules, operators_with_rules
+import tfsql
+from tfsql.registry.batching import FORMS, direct_rules, operators_with_parameters, operators_with_rules, parameters_of
 from tfsql.registry.cases import cases_of
 from tfsql.registry.coverage import exposed_names
 
@@ -31,6 +33,33 @@ def test_a_rule_is_right_at_the_ranks_that_it_names(name: str, rule: Any) -> Non
     assert not left, "no valid call has these ranks"
 
 
+@pytest.mark.parametrize("name", operators_with_parameters())
+def test_parameters_are_what_rows_must_share(name: str) -> None:
+    assert list(parameters_of(name)) == parameters_of_cases(name)
+
+
 def test_rules_are_for_operators_that_a_query_may_call() -> None:
     assert set(operators_with_rules()) <= set(exposed_names())
     assert {rule.form for name in operators_with_rules() for rule in direct_rules(name)} <= set(FORMS)
+
+
+JOINED = """
+SELECT tf_ReduceJoin(x, {axis}) AS y
+FROM (SELECT [['a', i::VARCHAR], ['b', 'c']]::VARCHAR[2][2] AS x FROM range(3) AS t(i))
+"""
+
+
+@pytest.mark.parametrize(
+    ("axis", "wanted"), [(0, [("ab", f"{i}c") for i in range(3)]), (-1, [(f"a{i}", "bc") for i in range(3)])]
+)
+def test_axes_are_counted_one_higher_on_the_stack(axis: int, wanted: list[Any]) -> None:
+    relation = tfsql.sql(JOINED.format(axis=axis))
+    assert relation is not None
+    assert "shifted: one call for the batch" in relation.explain()
+    assert [row[0] for row in relation.fetchall()] == wanted
+
+
+@pytest.mark.parametrize("axis", [2, -3])
+def test_the_axis_of_the_rows_cannot_be_named(axis: int) -> None:
+    with pytest.raises(tfsql.TfsqlError, match="tf_ReduceJoin"):
+        tfsql.sql(JOINED.format(axis=axis)).fetchall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType
 from typing import Any
@@ -140,6 +141,22 @@ def _either(with_arrays: Callable[..., Any], with_tensors: Callable[..., Any]) -
     return function
 
 
+_all = _either(np.all, tf.reduce_all)
+
+
+def _of_all(both: Callable[..., Any], both_tensors: Callable[..., Any], function: Callable[..., Any]) -> Any:
+    """A function of a tensor that may be called on a list of them, too: what it gives for each is made one."""
+
+    def of_all(value: Any) -> Any:
+        if not isinstance(value, list):
+            return function(value)
+        made = [function(item) for item in value]
+        is_known = not any(tf.is_tensor(item) for item in made)
+        return functools.reduce(both if is_known else both_tensors, made)
+
+    return of_all
+
+
 def _rank(value: Any) -> Any:
     return value.shape.rank if tf.is_tensor(value) and value.shape.rank is not None else _dynamic_rank(value)
 
@@ -176,12 +193,13 @@ def _lengths(value: Any) -> Any:
 
 
 _FUNCTIONS: dict[str, Any] = {
-    "all": _either(np.all, tf.reduce_all),
+    "all": _all,
     "any": _either(np.any, tf.reduce_any),
     "prod": _either(np.prod, tf.reduce_prod),
     "sum": _either(np.sum, tf.reduce_sum),
-    "greatest": _either(lambda x: np.max(x, initial=-np.inf), tf.reduce_max),
-    "least": _either(lambda x: np.min(x, initial=np.inf), tf.reduce_min),
+    "greatest": _of_all(max, tf.maximum, _either(lambda x: np.max(x, initial=-np.inf), tf.reduce_max)),
+    "least": _of_all(min, tf.minimum, _either(lambda x: np.min(x, initial=np.inf), tf.reduce_min)),
+    "rises": _of_all(operator.and_, operator.and_, lambda x: _all(x[1:] >= x[:-1]) if _rank(x) == 1 else True),
     "abs": _either(np.abs, tf.abs),
     "no": _either(np.logical_not, tf.logical_not),
     "at_least": _either(np.maximum, tf.maximum),
@@ -192,7 +210,6 @@ _FUNCTIONS: dict[str, Any] = {
     "rank": _rank,
     "length": _length,
     "len": len,
-    "product": lambda values: functools.reduce(lambda left, right: left * right, values, 1),
 }
 
 

@@ -18,12 +18,16 @@ from tfsql.errors import RowError
 from tfsql.infer import clean_message, constant_of, convert_constant
 from tfsql.kernel.explain import kernel_lines
 from tfsql.kernel.graph import Shape, index_paths
-from tfsql.kernel.lift import LOOPED
+from tfsql.kernel.lift import DISTINCT, LOOPED, MAPPED, Lifted
 from tfsql.kernel.traces import Traces
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
 from tfsql.tree import Node, Record, Sequence, Spread, Value
 from tfsql.types import TensorType, declared
 from tfsql.vectorised import RowWise
+
+# So many rows must have one value of a parameter on average, and so many values there may be, for calls by value.
+MIN_ROWS_PER_VALUE = 4
+MAX_VALUES = 32
 
 
 class Kernel(RowWise):
@@ -88,23 +92,52 @@ class Kernel(RowWise):
     # -- calls of TensorFlow -----------------------------------------------------------------------------------------
 
     def _call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
-        uniform = [column.with_common_shape() for column in rows] if is_uniform else []
-        lifted = self.traces.of_shapes(tuple(column.shape or () for column in uniform)) if is_uniform else None
-        self.statistics.calls += 1
-        if lifted is None:
+        if not is_uniform:
             return self._call_loop(rows, count)
+        uniform = [column.with_common_shape() for column in rows]
+        lifted = self.traces.of_shapes(_common_shapes(uniform))
+        if lifted is None or lifted.is_loop:
+            made = self._call_by_parameters(uniform, count)
+            if made is not None:
+                return made
+        return self._call_loop(rows, count) if lifted is None else self._call_batch(lifted, uniform, count)
+
+    def _call_batch(self, lifted: Lifted, rows: list[Rows], count: int) -> list[Rows]:
+        self.statistics.calls += 1
         tensors = [
             tf.constant(column.elements.reshape(count, *(column.shape or ())), leaf.type.dtype)
-            for column, leaf in zip(uniform, self.program.leaves, strict=True)
+            for column, leaf in zip(rows, self.program.leaves, strict=True)
         ]
         made = lifted.function(*tensors, *self._arguments)
         return [
-            _rows_of_batch(tensor, count, node.type, self.program.is_varying(node))
-            for tensor, node in zip(made, self.program.results, strict=True)
+            _rows_of_batch(tensor, count, node.type, is_varying)
+            for tensor, node, is_varying in zip(made, self.program.results, lifted.varying, strict=True)
         ]
+
+    def _call_by_parameters(self, rows: list[Rows], count: int) -> list[Rows] | None:
+        """One call for the rows of each distinct value of the parameters; None where that does not pay."""
+        positions = [i for i, leaf in enumerate(self.program.leaves) if leaf in self.program.parameters]
+        if not positions or self.program.is_stateful or count < MIN_ROWS_PER_VALUE:
+            return None
+        values = np.concatenate([rows[i].elements.reshape(count, -1).astype(np.int64) for i in positions], axis=1)
+        _, first, group_of = np.unique(values, axis=0, return_index=True, return_inverse=True)
+        if len(first) > min(count // MIN_ROWS_PER_VALUE, MAX_VALUES):
+            return None
+        parts, order, shapes = [], [], _common_shapes(rows)
+        for group, example in enumerate(first):
+            index = np.flatnonzero(group_of.reshape(-1) == group)
+            fixed = {self.program.leaves[i]: _tensor_of_row(rows[i], int(example)) for i in positions}
+            lifted = self.traces.of_shapes(shapes, fixed)
+            if lifted is None:
+                return None
+            parts.append(self._call_batch(lifted, [column.select(index) for column in rows], len(index)))
+            order.append(index)
+        back = np.argsort(np.concatenate(order), kind="stable")
+        return [concatenate(list(column)).select(back) for column in zip(*parts, strict=True)]
 
     def _call_loop(self, rows: list[Rows], count: int) -> list[Rows]:
         self.traces.check(_shapes_of(rows))
+        self.statistics.calls += 1
         tensors = [tf.constant(count, tf.int32)]
         for column, leaf in zip(rows, self.program.leaves, strict=True):
             tensors.append(tf.constant(column.elements, leaf.type.dtype))
@@ -130,12 +163,23 @@ class Kernel(RowWise):
         if is_known:
             lifted = self.traces.of_shapes(tuple(leaf.type.shape or () for leaf in self.program.leaves))
             if lifted is not None:
-                return lifted.rules
+                return self._with_parameters(lifted.rules)
         varying = "by shape" if not is_known and not self.program.is_stateful else LOOPED
-        return {call: varying if call in self.program.varying else "constant" for call in self.program.calls}
+        rules = {call: varying if call in self.program.varying else "constant" for call in self.program.calls}
+        return rules if self.program.is_stateful else self._with_parameters(rules)
+
+    def _with_parameters(self, rules: dict[Any, str]) -> dict[Any, str]:
+        """The rules, where a call that would go row by row takes a parameter from a column: one call for each value."""
+        calls = {call for call in self.program.parameters.values() if rules[call] in (MAPPED, LOOPED)}
+        return {call: DISTINCT if call in calls else rule for call, rule in rules.items()}
 
     def explanation(self) -> list[str]:
         return kernel_lines(self.program, self.rules())
+
+
+def _common_shapes(rows: list[Rows]) -> tuple[Shape, ...]:
+    """The shape of each input's rows, which have one."""
+    return tuple(column.shape or () for column in rows)
 
 
 def _shapes_of(rows: list[Rows]) -> Iterator[tuple[Shape, ...]]:
@@ -148,6 +192,10 @@ def _rows_of_batch(tensor: tf.Tensor, count: int, kind: TensorType, is_varying: 
     array = _array_of(tensor)
     _check_made(array.shape[1:] if is_varying else array.shape, kind)
     return Rows.stacked(array if is_varying else np.broadcast_to(array, (count, *array.shape)))
+
+
+def _tensor_of_row(rows: Rows, row: int) -> np.ndarray:
+    return np.asarray(rows.elements.reshape(rows.count, *(rows.shape or ()))[row])
 
 
 def _check_made(shape: tuple[int, ...], kind: TensorType) -> None:

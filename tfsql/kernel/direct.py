@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfsql.infer import apply_operator
 from tfsql.registry import operator_spec
-from tfsql.registry.batching import ELEMENTWISE, FOLDED, LEADING, DirectRule, direct_rules
+from tfsql.registry.batching import ELEMENTWISE, FOLDED, LEADING, SHIFTED, DirectRule, direct_rules
 from tfsql.tree import Call, Node
 
 Shape = tuple[int | None, ...]
@@ -58,7 +59,7 @@ def _unfold(made: tf.Tensor, rows: tf.Tensor, shape: Shape) -> tf.Tensor:
 
 
 _STACKED = _Form(_as_it_is, _from_stack)
-_FORMS = {ELEMENTWISE: _STACKED, LEADING: _STACKED, FOLDED: _Form(_fold, _unfold)}
+_FORMS = {ELEMENTWISE: _STACKED, LEADING: _STACKED, FOLDED: _Form(_fold, _unfold), SHIFTED: _STACKED}
 
 
 def direct_rule_of(
@@ -104,15 +105,17 @@ def call_on_stack(
     varying: Sequence[bool],
     attributes: Mapping[str, Any],
     shapes: Sequence[Shape],
+    shift: Sequence[str] = (),
 ) -> list[tf.Tensor]:
     """Each output of all rows, ``[rows, *shape]``, by one call; outputs that are lists are laid out.
 
     Args:
       inputs: in OpDef order, those that vary as ``[rows, *shape]`` with the shape of a row known; lists as lists.
       shapes: the shape of one row of each output.
+      shift: the inputs and attributes that number axes.
 
     Raises:
-      ValueError: the operator refuses the stacked rows.
+      ValueError: the operator refuses the stacked rows, or the number of an axis is not known.
     """
     spec = operator_spec(operator)
     assert spec is not None
@@ -123,5 +126,23 @@ def call_on_stack(
         tf.nest.map_structure(lambda tensor: flow.enter(tensor, rows), item) if varies else item
         for item, varies in zip(inputs, varying, strict=True)
     ]
-    made = tf.nest.flatten(apply_operator(spec, given, dict(attributes)))
+    given = [
+        _shifted(item) if argument.name in shift else item for argument, item in zip(spec.inputs, given, strict=True)
+    ]
+    moved = {item.name: attributes.get(item.name, item.default) for item in spec.attributes if item.name in shift}
+    attributes = {**attributes, **{name: axis + 1 if axis >= 0 else axis for name, axis in moved.items()}}
+    made = tf.nest.flatten(apply_operator(spec, given, attributes))
     return [flow.leave(tensor, rows, shape) for tensor, shape in zip(made, shapes, strict=True)]
+
+
+def _shifted(axes: Any) -> tf.Tensor:
+    """Numbers of axes of one row as those of the stacked rows; they count from the end if they are negative.
+
+    Raises:
+      ValueError: they are not known before running, or there are none, which can mean all.
+    """
+    numbers = tf.convert_to_tensor(axes)
+    known = tf.get_static_value(numbers)
+    if known is None or not np.size(known):
+        raise ValueError("which axes is not known before running")
+    return tf.constant(np.where(known >= 0, known + 1, known), numbers.dtype)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfsql.infer import MAX_CELL_BYTES, apply_operator, assertion, open_conditions, output_conditions, refuse
 from tfsql.registry import operator_spec
+from tfsql.registry.batching import parameters_of
 from tfsql.tree import (
     Call,
     Constant,
@@ -44,6 +45,7 @@ class Program:
       calls: the operator calls, each behind those it needs.
       results: the tensors that make up the value.
       max_cell_bytes: what one output of one row may take.
+      fixed: the leaves that have one value in all rows, and that value.
     """
 
     value: Value
@@ -52,6 +54,7 @@ class Program:
     calls: tuple[Call, ...]
     results: tuple[Node, ...]
     max_cell_bytes: int = MAX_CELL_BYTES
+    fixed: Mapping[Leaf, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: Value, max_cell_bytes: int = MAX_CELL_BYTES) -> Program:
@@ -75,13 +78,37 @@ class Program:
         varying: set[Call] = set()
         for call in self.calls:
             if call.is_stateful or any(
-                isinstance(node, Leaf) or (isinstance(node, Output) and node.call in varying) for node in call.nodes()
+                self._is_varying_leaf(node) or (isinstance(node, Output) and node.call in varying)
+                for node in call.nodes()
             ):
                 varying.add(call)
         return frozenset(varying)
 
     def is_varying(self, node: Node) -> bool:
-        return isinstance(node, Leaf) or (isinstance(node, Output) and node.call in self.varying)
+        return self._is_varying_leaf(node) or (isinstance(node, Output) and node.call in self.varying)
+
+    def _is_varying_leaf(self, node: Node) -> bool:
+        return isinstance(node, Leaf) and node not in self.fixed
+
+    @cached_property
+    def parameters(self) -> Mapping[Leaf, Call]:
+        """The leaves whose values decide how a call is made, such as an axis or a length; and that call."""
+        found = {}
+        for call in self.calls:
+            spec = operator_spec(call.op)
+            assert spec is not None
+            for argument, item in zip(spec.inputs, call.inputs, strict=True):
+                if isinstance(item, Leaf) and item not in self.fixed and argument.name in parameters_of(call.op):
+                    found[item] = call
+        return found
+
+    def fixing(self, values: Mapping[Leaf, np.ndarray]) -> Program:
+        """This program for rows that have these values for some leaves."""
+        return replace(self, fixed={**self.fixed, **values})
+
+    def constant(self, leaf: Leaf) -> tf.Tensor:
+        """A fixed leaf as a tensor."""
+        return tf.constant(self.fixed[leaf], leaf.type.dtype)
 
     @cached_property
     def key(self) -> str:
@@ -233,7 +260,7 @@ def static_shapes(program: Program, leaf_shapes: list[Shape]) -> Callable[[Node]
     """
     with tf.Graph().as_default():
         inputs: dict[Node, tf.Tensor] = {
-            leaf: tf.compat.v1.placeholder(leaf.type.dtype, shape)
+            leaf: program.constant(leaf) if leaf in program.fixed else tf.compat.v1.placeholder(leaf.type.dtype, shape)
             for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
         }
         arguments = {c: tf.compat.v1.placeholder(c.type.dtype, c.type.shape) for c in program.arguments}

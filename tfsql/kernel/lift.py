@@ -28,6 +28,7 @@ from tfsql.tree import Call, Leaf, Node, Output
 from tfsql.types import WIDENED
 
 CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
+DISTINCT = "distinct"
 LOWERED = "lowered to "
 
 
@@ -38,14 +39,21 @@ class Lifted:
     Attributes:
       function: takes the tensors that ``batched`` or ``looped`` describes.
       rules: how the rows of each call are batched.
+      varying: of each result whether it depends on the row.
     """
 
     function: Callable[..., Any]
     rules: dict[Call, str]
+    varying: tuple[bool, ...] = ()
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether some call goes row by row."""
+        return not {MAPPED, LOOPED}.isdisjoint(self.rules.values())
 
 
 @cache
-def _convertible() -> frozenset[str]:
+def convertible_operators() -> frozenset[str]:
     """The operators that TensorFlow converts rightly. Private registry: TensorFlow 2.21 has no public list."""
     return frozenset(pfor._pfor_converter_registry) - wrong_converters().keys()
 
@@ -83,6 +91,7 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
 
     def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
         known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
+        known |= {leaf: program.constant(leaf) for leaf in program.fixed}
         lifting = _Lifting(program, Environment(known, program.max_cell_bytes), shape_of, rules, is_lowered=is_lowered)
         return [storable(tensor) for tensor in lifting.run()]
 
@@ -94,7 +103,7 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
         *(tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments),
     ]
     concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
-    return Lifted(concrete, rules)
+    return Lifted(concrete, rules, tuple(map(program.is_varying, program.results)))
 
 
 def _outputs(call: Call) -> list[Output]:
@@ -149,7 +158,7 @@ class _Lifting:
                 segment = []
                 self._ensure(call)
                 continue
-            rule = CONVERTED if call.op in _convertible() else MAPPED
+            rule = CONVERTED if call.op in convertible_operators() else MAPPED
             if segment and self._rules[segment[-1]] != rule:
                 self._flush(segment)
                 segment = []
@@ -226,7 +235,7 @@ class _Lifting:
         outputs = _outputs(call)
         shapes = [self._shape_of(node) or () for node in outputs]
         try:
-            made = call_on_stack(rule.form, call.op, inputs, varying, dict(call.attributes), shapes)
+            made = call_on_stack(rule.form, call.op, inputs, varying, dict(call.attributes), shapes, rule.shift)
         except ValueError:  # refused at these lengths: the rule knows no more than ranks
             return False
         for node, tensor in zip(outputs, made, strict=True):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+
+import numpy as np
 
 from tfsql.kernel.graph import Program, Shape, static_shapes
 from tfsql.kernel.lift import Lifted, NeedsLoopError, batched, looped
+from tfsql.tree import Leaf
 
-# How many functions for different shapes of rows are kept.
-MAX_SPECIALISATIONS = 32
+# How many functions for different shapes of rows, and values of parameters, are kept.
+MAX_SPECIALISATIONS = 64
 # How many shapes of rows are remembered to be right.
 MAX_CHECKED_SHAPES = 4096
 
@@ -25,23 +28,30 @@ class Traces:
     def __init__(self, program: Program, *, is_lowered: bool = True):
         self.program = program
         self._is_lowered = is_lowered
-        self._functions: OrderedDict[tuple[Shape, ...], Lifted | None] = OrderedDict()
+        self._functions: OrderedDict[Hashable, Lifted | None] = OrderedDict()
         self._loop: Lifted | None = None
         self._checked: set[tuple[Shape, ...]] = set()
         self._lock = threading.RLock()
 
-    def of_shapes(self, shapes: tuple[Shape, ...]) -> Lifted | None:
-        """The function for rows of these shapes; None where the rows must be looped over."""
+    def of_shapes(self, shapes: tuple[Shape, ...], fixed: Mapping[Leaf, np.ndarray] | None = None) -> Lifted | None:
+        """The function for rows of these shapes; None where the rows must be looped over.
+
+        Args:
+          fixed: values of inputs that are the same in all rows.
+        """
+        fixed = fixed or {}
+        key = (shapes, tuple(value.tobytes() for value in fixed.values()))
         with self._lock:
-            if shapes not in self._functions:
+            if key not in self._functions:
                 try:
-                    self._functions[shapes] = batched(self.program, list(shapes), is_lowered=self._is_lowered)
+                    program = self.program.fixing(fixed)
+                    self._functions[key] = batched(program, list(shapes), is_lowered=self._is_lowered)
                 except NeedsLoopError:
-                    self._functions[shapes] = None
+                    self._functions[key] = None
                 if len(self._functions) > MAX_SPECIALISATIONS:
                     self._functions.popitem(last=False)
-            self._functions.move_to_end(shapes)
-            return self._functions[shapes]
+            self._functions.move_to_end(key)
+            return self._functions[key]
 
     def loop(self) -> Lifted:
         """The function for rows of any shapes."""

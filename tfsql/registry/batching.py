@@ -9,8 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-ELEMENTWISE, LEADING, FOLDED = "elementwise", "leading", "folded"
-FORMS = (ELEMENTWISE, LEADING, FOLDED)
+ELEMENTWISE, LEADING, FOLDED, SHIFTED = "elementwise", "leading", "folded", "shifted"
+FORMS = (ELEMENTWISE, LEADING, FOLDED, SHIFTED)
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class DirectRule:
       form: how the rows are given to the call, one of ``FORMS``.
       vary: the inputs that vary by row, by documented name; the others do not.
       ranks: the ranks of all inputs of one row, each a tuple in OpDef order.
+      shift: the inputs and attributes that number axes, which are one more on the stacked rows.
       only: attributes that must have one of these values, such as the number of an axis or a switch.
     """
 
@@ -28,6 +29,7 @@ class DirectRule:
     vary: frozenset[str]
     ranks: frozenset[tuple[int, ...]]
     only: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    shift: tuple[str, ...] = ()
 
     def applies(self, vary: frozenset[str], ranks: tuple[int, ...], attributes: Mapping[str, Any]) -> bool:
         """Whether it is a rule for a call; ``attributes`` are all of the call's, defaults among them."""
@@ -55,6 +57,16 @@ def operators_with_rules() -> tuple[str, ...]:
     return tuple(sorted(_document().get("direct", {})))
 
 
+def parameters_of(operator: str) -> tuple[str, ...]:
+    """The inputs of an operator that must be the same for all rows of one call, by documented name."""
+    return tuple(_document().get("parameters", {}).get(operator, ()))
+
+
+def operators_with_parameters() -> tuple[str, ...]:
+    """The operators that have inputs that must be the same for all rows of one call, sorted."""
+    return tuple(sorted(_document().get("parameters", {})))
+
+
 @cache
 def wrong_converters() -> Mapping[str, str]:
     """The operators whose converter in TensorFlow gives wrong results, and in what they are wrong."""
@@ -67,4 +79,5 @@ def _rule(written: Mapping[str, Any]) -> DirectRule:
         frozenset(written["vary"]),
         frozenset(map(tuple, written["ranks"])),
         {name: tuple(values) for name, values in written.get("only", {}).items()},
+        tuple(written.get("shift", ())),
     )

@@ -92,7 +92,7 @@ def _example(generator: Generator) -> bytes:
         "b": tf.train.Feature(int64_list=tf.train.Int64List(value=generator.integers(0, 9, generator.integers(0, 4)))),
         "c": tf.train.Feature(bytes_list=tf.train.BytesList(value=[_word(generator)])),
     }
-    return bytes(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return bytes(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True))
 
 
 def _sequence_example(generator: Generator) -> bytes:
@@ -104,7 +104,7 @@ def _sequence_example(generator: Generator) -> bytes:
     ]
     lists = tf.train.FeatureLists(feature_list={"s": tf.train.FeatureList(feature=steps)})
     made = tf.train.SequenceExample(context=tf.train.Features(feature=context), feature_lists=lists)
-    return bytes(made.SerializeToString())
+    return bytes(made.SerializeToString(deterministic=True))
 
 
 def _example_json(generator: Generator) -> bytes:
