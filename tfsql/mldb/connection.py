@@ -69,10 +69,8 @@ class Connection:
       >>> mldb = Connection()
       >>> mldb.put("/v1/functions/double", {"type": "sql.expression", "params": {"expression": "2 * x AS y"}})
       <Response [201]>
-      >>> mldb.query("SELECT double({x: 21}) AS *")
-               y
-      _rowName
-      result    42
+      >>> mldb.query("SELECT double({x: 21}) AS *", format="aos")
+      [{'_rowName': 'result', 'y': 42}]
     """
 
     def __init__(self, database: str | session.Connection | None = None):
