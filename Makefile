@@ -28,8 +28,8 @@ check: lint test ## run ruff, mypy and the test suite
 docs: $(VENV)/docs.stamp ## build the documentation into build/site
 	$(BIN)/python -m mkdocs build --strict
 
-bench: $(VENV)/bench.stamp ## measure the headline query
-	$(BIN)/python benchmarks/headline.py
+bench: $(VENV)/bench.stamp ## time all cases against TensorFlow by hand; writes docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
 
 constraints: ## write constraints.txt anew, with today's releases
 	rm -rf build/constraints
