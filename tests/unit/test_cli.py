@@ -310,7 +310,9 @@ def test_an_interrupted_file_is_absent(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     sql = "SELECT i FROM range(10000000000) r(i)"
     with started(MAIN_WITH_CTRL_C, "-c", sql, "-o", str(path)) as process:
-        time.sleep(2)
+        while not list(tmp_path.iterdir()):  # it may take its time to start
+            time.sleep(0.1)
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     assert list(tmp_path.iterdir()) == []
