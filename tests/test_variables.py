@@ -533,3 +533,54 @@ def test_parameters_without_a_value(con: tfsql.Connection, sql: str, parameters:
     with pytest.raises(tfsql.BindError, match="There is no value for parameter") as caught:
         con.sql(sql, parameters)
     assert caught.value.column == column
+
+
+# -- tables in memory that are only scanned --------------------------------------------------------------------------
+
+SCANNED = np.random.default_rng(3).random((5000, 4, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("query", "is_scanned"),
+    [
+        ("SELECT label, tf_Square(x) AS y FROM frame", True),
+        ("SELECT f.label, tf_Square(f.x) AS y FROM frame f", True),
+        ('SELECT tf_Square(x) AS y, "label" FROM frame', True),
+        ("SELECT tf_Square(x) AS y, tf_Neg(x) AS z, label FROM frame", True),
+        ("SELECT label, tf_Square(x) AS y FROM pieces", True),
+        ("SELECT label, tf_Square(x) AS y FROM frame ORDER BY label LIMIT 5000", False),
+        ("SELECT label, tf_Square(x) AS y FROM frame WHERE label >= 0", False),
+        ("SELECT label + 0 AS label, tf_Square(x) AS y FROM frame", False),
+        ("SELECT label, tf_Square(x) AS y FROM frame USING SAMPLE 100%", False),
+        ("SELECT label, tf_Square(x) AS y FROM (FROM frame)", False),
+    ],
+)
+def test_a_table_that_is_only_scanned_passes_by_the_engine(
+    con: tfsql.Connection, query: str, is_scanned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pa.table({"x": pa.FixedShapeTensorArray.from_numpy_ndarray(SCANNED), "label": pa.array(range(5000))})
+    pieces = pa.concat_tables([frame.slice(i, 7) for i in range(0, 5000, 7)])
+    streams: list[str] = []
+    stream = type(con.backend).stream
+
+    def watched(backend: Any, sql: str, *arguments: Any) -> Any:
+        streams.append(sql)
+        return stream(backend, sql, *arguments)
+
+    monkeypatch.setattr(type(con.backend), "stream", watched)
+    columns = con.sql(query).numpy()
+    assert len(pieces) == len(frame)
+    np.testing.assert_array_equal(columns["y"], SCANNED**2)
+    np.testing.assert_array_equal(columns["label"], np.arange(5000))
+    assert (not streams) == is_scanned
+
+
+def test_a_scan_that_is_interrupted(con: tfsql.Connection) -> None:
+    many = pa.table({"x": pa.FixedSizeListArray.from_arrays(np.zeros(30_000_000, np.float32), 300)})
+    relation = con.sql("SELECT tf_Square(x) AS y FROM many")
+    batches = relation.batches()
+    assert next(batches).num_rows
+    con.interrupt()
+    with pytest.raises(tfsql.TfsqlError, match="Interrupted"):
+        list(batches)
+    assert len(many) == con.sql("SELECT count(*) FROM many").fetchone()[0]

@@ -311,6 +311,10 @@ class StatementRun:
             batch = constant_batch(stream)
             return batch.schema, [batch]
         rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))
+        if stream.scan is not None:
+            scan = self._backend.scan(stream.scan.table, stream.scan.columns, rows)
+            if scan is not None:
+                return scan.schema, scan
         batches = self._backend.stream(stream.sql, stream.parameters, rows)
         return batches.schema, read_ahead(batches)
 

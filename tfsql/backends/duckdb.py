@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
@@ -66,6 +67,8 @@ class DuckDBBackend:
             # Progress is measured, but not drawn: DuckDB does so on standard output, into the data.
             self._connection.execute("SET enable_progress_bar = true")
             self._connection.execute("SET enable_progress_bar_print = false")
+        self._tables: dict[str, pa.Table] = {}
+        self._is_interrupted = threading.Event()
         self._live: weakref.ref[DuckDBResult | DuckDBStream] | None = None
 
     @property
@@ -148,12 +151,29 @@ class DuckDBBackend:
             self._free().remove_function(name)
 
     def unregister_table(self, name: str) -> None:
+        self._tables.pop(name, None)
         with self._guarded():
             self._free().unregister(name)
 
     def register_table(self, name: str, table: Any) -> None:
         with self._guarded():
             self._free().register(name, table)
+        if isinstance(table, pa.Table):
+            self._tables[name] = table
+
+    def scan(self, name: str, columns: Sequence[tuple[str, str | None]], rows: int) -> ArrowScan | None:
+        table = self._tables.get(name)
+        positions = {column.lower(): index for index, column in enumerate(table.column_names)} if table else {}
+        if table is None or len(positions) < table.num_columns:
+            return None
+        if any(source is not None and source.lower() not in positions for _, source in columns):
+            return None
+        place = pa.chunked_array([np.zeros(table.num_rows, np.int32)])
+        parts = [place if source is None else table.column(positions[source.lower()]) for _, source in columns]
+        if not all(is_kept_by_duckdb(part.type) for part in parts):
+            return None
+        self._is_interrupted.clear()
+        return ArrowScan(pa.Table.from_arrays(parts, [made for made, _ in columns]), rows, self._is_interrupted)
 
     def has_table(self, parts: Sequence[str]) -> bool:
         return self._exists("information_schema.tables", "table_catalog", "table_schema", "table_name", parts)
@@ -169,6 +189,7 @@ class DuckDBBackend:
             return bool(found.fetchall())
 
     def interrupt(self) -> None:
+        self._is_interrupted.set()
         self._connection.interrupt()
 
     def percent_done(self) -> float | None:
@@ -180,6 +201,32 @@ class DuckDBBackend:
 
     def _guarded(self) -> contextlib.AbstractContextManager[None]:
         return _guarded(self._lock)
+
+
+class ArrowScan:
+    """The batches of an Arrow table that is in memory, until the connection is interrupted."""
+
+    def __init__(self, table: pa.Table, rows: int, is_interrupted: threading.Event):
+        # Many small chunks would be many small batches.
+        has_small = any(column.num_chunks > 1 + len(column) // rows for column in table.columns)
+        self._table = table.combine_chunks() if has_small else table
+        self._rows = rows
+        self._is_interrupted = is_interrupted
+        self.schema: pa.Schema = table.schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._table.to_batches(max_chunksize=self._rows):
+            if self._is_interrupted.is_set():
+                raise BackendError("Interrupted!")
+            yield batch
+
+
+def is_kept_by_duckdb(kind: pa.DataType) -> bool:
+    """Whether DuckDB hands on a column of this Arrow type as it is."""
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return is_kept_by_duckdb(kind.value_type)
+    is_number = pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind)
+    return is_number or pa.types.is_boolean(kind) or kind in (pa.string(), pa.binary(), pa.date32())
 
 
 class DuckDBStream:

@@ -81,12 +81,25 @@ class OutputColumn:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """A select of columns of one registered table.
+
+    Attributes:
+      columns: name in the result, and name in the table; None for a column that only holds a place.
+    """
+
+    table: str
+    columns: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
 class Stream:
     """The outermost select with the arguments of calls in the place of their results.
 
     Attributes:
       sql: what the engine runs.
       outputs: what is made of its batches, by the column that holds the place.
+      scan: the table whose columns are all that it returns, if it does nothing but that.
       row: the values of its one row, by column, where it needs no engine: a select of constants without FROM.
     """
 
@@ -94,6 +107,7 @@ class Stream:
     parameters: Mapping[str, Any]
     outputs: Mapping[str, OutputColumn]
     row: Mapping[str, int | str] | None = None
+    scan: Scan | None = None
 
     @property
     def is_needed(self) -> bool:

@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from tfsql import sugar
 from tfsql.bind.forms import is_row
-from tfsql.bind.records import KernelUse, OutputColumn, Stream
+from tfsql.bind.records import KernelUse, OutputColumn, Scan, Stream
 from tfsql.bind.scope import Scope
 from tfsql.errors import TypeMismatchError
 from tfsql.source import PLACEHOLDER_PREFIX, Statement
@@ -105,7 +105,13 @@ class SelectListBinder:
         node.set("expressions", streamed)
         sql = self._binder.source.restore(self._binder.sql(node))
         node.set("expressions", whole)
-        return Stream(sql, self._binder.prober.used_parameters(sql), self.outputs, _constant_row(node, streamed))
+        return Stream(
+            sql,
+            self._binder.prober.used_parameters(sql),
+            self.outputs,
+            _constant_row(node, streamed),
+            _scan(node, streamed),
+        )
 
 
 class _ItemBinder:
@@ -290,6 +296,35 @@ def _is_free(select: exp.Select, name: str) -> bool:
     if any(isinstance(key, exp.Literal) or key.name.upper() == "ALL" for key in keys):
         return False
     return all(column.name.lower() != name.lower() for column in select.find_all(exp.Column))
+
+
+def _scan(node: exp.Select, streamed: list[exp.Expr]) -> Scan | None:
+    """The scan that a select is, whose items are columns of one Python variable."""
+    source = node.args["from_"].this if node.args.get("from_") is not None else None
+    if _parts(node) != {"expressions", "from_"} or not isinstance(source, exp.Table):
+        return None
+    table = re.fullmatch(r'"(\w+)"', source.this.name) if isinstance(source.this, exp.Var) else None
+    columns = [_source_column(item, source.alias) for item in streamed]
+    if table is None or _parts(source) != {"this", "alias"} or source.args["alias"].args.get("columns"):
+        return None
+    return None if None in columns else Scan(table.group(1), tuple(column for column in columns if column is not None))
+
+
+def _parts(node: exp.Expr) -> set[str]:
+    """The names of the parts that a node has."""
+    return {name for name, part in node.args.items() if part}
+
+
+def _source_column(item: exp.Expr, alias: str) -> tuple[str, str | None] | None:
+    """Name of an item, and the column of the table ``alias`` that it is or None for a place; None for any other."""
+    text = item.unalias().sql("duckdb")
+    if text == "0" and item.alias:
+        return item.alias, None
+    match = _COLUMN.fullmatch(text)
+    parts = [part.strip('"') for part in re.findall(r'"[^"]+"|\w+', text)] if match else []
+    if len(parts) == 2 and parts[0].lower() == alias.lower():
+        parts = parts[1:]
+    return (item.alias or parts[0], parts[0]) if len(parts) == 1 else None
 
 
 def _constant_row(node: exp.Select, streamed: list[exp.Expr]) -> dict[str, int | str] | None:
