@@ -558,6 +558,7 @@ def _last_words(log: str) -> str:
 def _heard(connection: Any, process: Any, log: str) -> Iterator[tuple[int, str, str, str]]:
     """The results that a process sends; the last one may be its death or its hang."""
     current: tuple[int, str] | None = None
+    last: tuple[int, str] | None = None
     while True:
         started = time.monotonic()
         try:
@@ -568,15 +569,16 @@ def _heard(connection: Any, process: Any, log: str) -> Iterator[tuple[int, str, 
             said = connection.recv()
         except EOFError:
             process.join()
-            if current is None:
-                raise RuntimeError("a process ended outside of its calls") from None
-            yield (*current, DEATH, f"exit code {process.exitcode}: {_last_words(log)}")
+            if last is None:
+                raise RuntimeError("a process ended before its first call") from None
+            when = "" if current else "behind this call, "
+            yield (*last, DEATH, f"{when}exit code {process.exitcode}: {_last_words(log)}")
             return
         if said is None:
             process.join()
             return
         if len(said) == 2:
-            current = said
+            current = last = said
         else:
             assert current is not None
             yield (*current, *said[1:])
