@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +33,7 @@ from tfsql.tree import (
 from tfsql.types import WIDENED, Array, SqlType, Struct, TensorType, declared, sql_type
 
 Shape = tuple[int | None, ...]
+MAX_SETTLED_ELEMENTS = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class Program:
       results: the tensors that make up the value.
       max_cell_bytes: what one output of one row may take.
       fixed: the leaves that have one value in all rows, and that value.
+      settled: the calls whose outputs are the same in all rows of one shape, and those outputs.
     """
 
     value: Value
@@ -55,6 +58,7 @@ class Program:
     results: tuple[Node, ...]
     max_cell_bytes: int = MAX_CELL_BYTES
     fixed: Mapping[Leaf, np.ndarray] = field(default_factory=dict)
+    settled: Mapping[Call, Sequence_[np.ndarray]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: Value, max_cell_bytes: int = MAX_CELL_BYTES) -> Program:
@@ -77,6 +81,8 @@ class Program:
         """The calls whose result depends on the row."""
         varying: set[Call] = set()
         for call in self.calls:
+            if call in self.settled:
+                continue
             if call.is_stateful or any(
                 self._is_varying_leaf(node) or (isinstance(node, Output) and node.call in varying)
                 for node in call.nodes()
@@ -252,31 +258,55 @@ class Environment:
         return result if node.item is None else result[node.item]
 
 
-def static_shapes(program: Program, leaf_shapes: list[Shape]) -> Callable[[Node], Shape | None]:
-    """The shape of every node of ``program`` when its leaves have ``leaf_shapes``; no data is read.
+class Statics:
+    """What is known of a program's tensors when its leaves have certain shapes; no data is read.
 
     Raises:
       ValueError: TensorFlow's shape function refuses the shapes, or an output is larger than a cell may be.
     """
-    with tf.Graph().as_default():
-        inputs: dict[Node, tf.Tensor] = {
-            leaf: program.constant(leaf) if leaf in program.fixed else tf.compat.v1.placeholder(leaf.type.dtype, shape)
-            for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
-        }
-        arguments = {c: tf.compat.v1.placeholder(c.type.dtype, c.type.shape) for c in program.arguments}
-        environment = Environment(inputs | arguments, program.max_cell_bytes, is_guarded=False)
-        for call in program.calls:
-            environment.evaluate(call)
-            for tensor in environment.outputs_of(call):
-                _check_size(call, tensor, program.max_cell_bytes)
 
-    def shape_of(node: Node) -> Shape | None:
+    def __init__(self, program: Program, leaf_shapes: Sequence_[Shape]):
+        self._program = program
+        with tf.Graph().as_default():
+            inputs: dict[Node, tf.Tensor] = {
+                leaf: program.constant(leaf)
+                if leaf in program.fixed
+                else tf.compat.v1.placeholder(leaf.type.dtype, shape)
+                for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
+            }
+            arguments = {c: tf.compat.v1.placeholder(c.type.dtype, c.type.shape) for c in program.arguments}
+            self._environment = Environment(inputs | arguments, program.max_cell_bytes, is_guarded=False)
+            for call in program.calls:
+                self._environment.evaluate(call)
+                for tensor in self._environment.outputs_of(call):
+                    _check_size(call, tensor, program.max_cell_bytes)
+
+    def shape_of(self, node: Node) -> Shape | None:
+        """The shape of a node; None where not even its rank is known."""
         if isinstance(node, Constant):
             return node.value.shape
-        shape = environment.tensor(node).shape
+        shape = self._environment.tensor(node).shape
         return None if shape.rank is None else tuple(shape.as_list())
 
-    return shape_of
+    def settled(self) -> dict[Call, list[np.ndarray]]:
+        """The outputs of those varying calls that the shapes alone settle, as sizes and what is reckoned from them."""
+        found = {}
+        for call in self._program.calls:
+            if call in self._program.varying and not call.is_stateful:
+                values = [_static_value(tensor) for tensor in self._environment.outputs_of(call)]
+                known = [value for value in values if value is not None]
+                if len(known) == len(values):
+                    found[call] = known
+        return found
+
+
+def _static_value(tensor: tf.Tensor) -> np.ndarray | None:
+    """The value of a small tensor of integers or truths that TensorFlow can tell from the graph."""
+    is_whole = tensor.dtype.is_integer or tensor.dtype == tf.bool
+    if not is_whole or not tensor.shape.is_fully_defined() or tensor.shape.num_elements() > MAX_SETTLED_ELEMENTS:
+        return None
+    value = tf.get_static_value(tensor)
+    return None if value is None else np.asarray(value)
 
 
 def _check_size(call: Call, tensor: tf.Tensor, limit: int) -> None:

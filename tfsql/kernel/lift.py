@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from tensorflow.python.ops.parallel_for import pfor
 
 from tfsql.infer import assertion, is_checked, open_conditions, output_conditions
 from tfsql.kernel.direct import call_on_stack, direct_rule_of, varying_inputs
-from tfsql.kernel.graph import Environment, Program, Shape, static_shapes, storable
+from tfsql.kernel.graph import Environment, Program, Shape, Statics, storable
 from tfsql.kernel.lower import lowering_of
 from tfsql.registry import operator_spec
 from tfsql.registry.batching import wrong_converters
@@ -30,6 +30,8 @@ from tfsql.types import WIDENED
 CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
 DISTINCT = "distinct"
 LOWERED = "lowered to "
+# So many rows of a loop may be computed at once.
+PARALLEL_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
     Raises:
       NeedsLoopError: some shape is known only from the values, or the program is stateful or has lists of tensors.
     """
-    shape_of = static_shapes(program, leaf_shapes)
+    statics = Statics(program, leaf_shapes)
+    program = replace(program, settled=statics.settled())
+    shape_of = statics.shape_of
     outputs = [node for call in program.varying for node in _outputs(call)]
     if program.is_stateful or any(not _is_fixed(shape_of(node)) or _is_variant(node) for node in outputs):
         raise NeedsLoopError
@@ -148,7 +152,7 @@ class _Lifting:
         for call in self._program.calls:
             if call not in self._program.varying:
                 self._rules[call] = CONSTANT
-                self._environment.evaluate(call)
+                self._settle(call)
                 continue
             if is_checked(call.op):
                 self._flush(segment)
@@ -170,6 +174,15 @@ class _Lifting:
                 self._ensure(call)
         self._flush(segment)
         return [self._environment.tensor(node) for node in self._program.results]
+
+    def _settle(self, call: Call) -> None:
+        """Puts the outputs of a call that is the same for all rows."""
+        values = self._program.settled.get(call)
+        if values is None:
+            self._environment.evaluate(call)
+            return
+        for node, value in zip(_outputs(call), values, strict=True):
+            self._environment.put(node, tf.constant(value, node.type.dtype))
 
     def _require(self, call: Call) -> None:
         """Puts the conditions on the inputs of a call, for all rows, before it."""
@@ -398,7 +411,8 @@ def _loop(
         dtype = _storable_dtype(node)
         arrays.append(tf.TensorArray(dtype, size=rows, infer_shape=False, element_shape=[None]))
         arrays.append(tf.TensorArray(tf.int64, size=rows, element_shape=[node.type.rank]))
-    _, arrays = tf.while_loop(lambda index, _: index < rows, body, (0, arrays), parallel_iterations=1)
+    parallel = 1 if program.is_stateful else PARALLEL_ROWS
+    _, arrays = tf.while_loop(lambda index, _: index < rows, body, (0, arrays), parallel_iterations=parallel)
     return [(arrays[i].concat(), arrays[i + 1].stack()) for i in range(0, len(arrays), 2)]
 
 

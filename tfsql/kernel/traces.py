@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 import numpy as np
 
-from tfsql.kernel.graph import Program, Shape, static_shapes
+from tfsql.kernel.graph import Program, Shape, Statics
 from tfsql.kernel.lift import Lifted, NeedsLoopError, batched, looped
 from tfsql.tree import Leaf
 
@@ -68,7 +68,7 @@ class Traces:
         """
         for key in dict.fromkeys(shapes):
             if key not in self._checked:
-                static_shapes(self.program, list(key))
+                Statics(self.program, key)
                 if len(self._checked) < MAX_CHECKED_SHAPES:
                     self._checked.add(key)
 
