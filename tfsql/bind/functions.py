@@ -257,6 +257,14 @@ def inline(definition: FunctionDefinition, call: exp.Expr) -> exp.Expr:
     return holder
 
 
+def lacks_argument(definition: FunctionDefinition, call: exp.Expr) -> bool:
+    """Whether a call leaves an argument to its default."""
+    given = list(call.expressions)
+    names = [name.lower() for name, _ in definition.parameters]
+    is_row = len(given) == 1 and _row_pairs(given[0], names) is not None
+    return not is_row and len(given) < len(names)
+
+
 def _enclosed(argument: exp.Expr) -> exp.Expr:
     """A copy of an argument that binds as tightly as a name does."""
     return exp.Paren(this=argument.copy()) if isinstance(argument, exp.Binary) else argument.copy()

@@ -15,7 +15,7 @@ from tfsql.arrow_types import arrow_type
 from tfsql.bind import row_names
 from tfsql.bind.calls import HostCalls
 from tfsql.bind.forms import OPERATOR_PREFIX, function_name, has_star, is_operator_name, is_row, row_elements
-from tfsql.bind.functions import inline
+from tfsql.bind.functions import inline, lacks_argument
 from tfsql.bind.grammar import first_token, parse
 from tfsql.bind.literals import from_array, weak_constant
 from tfsql.bind.parameters import as_array, engine_value, is_small_float
@@ -137,8 +137,8 @@ class StatementBinder:
     def inlined(self, call: exp.Expr) -> exp.Expr | None:
         """The body of the SQL function that is called, its arguments in place; None if it is none of those."""
         definition = self.environment.functions.get(function_name(call)) if isinstance(call, exp.Anonymous) else None
-        if definition is None:
-            return None
+        if definition is None or (not definition.is_shell and lacks_argument(definition, call)):
+            return None  # the engine knows the defaults of its macros, which its catalog does not list
         if id(call) not in self._inlined:
             depth = self._inline_depth.get(id(call), 0)
             if depth >= MAX_FUNCTION_DEPTH:
