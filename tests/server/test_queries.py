@@ -147,7 +147,7 @@ def test_other_routes(server: Server, method: str, path: str, status: int) -> No
     assert (answer.status, answer.json()["httpCode"]) == (status, status)
 
 
-# -- queries that run ----------------------------------------------------------------------------------------------------
+# -- queries that run --------------------------------------------------------------------------------------------------
 
 
 def wait_for(test: object, seconds: float = 10) -> None:
@@ -240,7 +240,7 @@ def test_the_time_limit() -> None:
         server.close()
 
 
-# -- what a server tells of itself ---------------------------------------------------------------------------------------
+# -- what a server tells of itself -------------------------------------------------------------------------------------
 
 
 def test_the_catalogue(server: Server) -> None:

@@ -47,19 +47,26 @@ def answering(endpoint: Endpoint) -> Endpoint:
 
 def failure(request: Request, error: Exception) -> Response:
     """The answer to what failed."""
-    if isinstance(error, HttpError):
-        return JsonAnswer(error_body(error.status, str(error)), error.status, error.headers)
+    if isinstance(error, HttpError | TfsqlError):
+        body = failure_body(error)
+        headers = error.headers if isinstance(error, HttpError) else None
+        return JsonAnswer(body, body["httpCode"], headers)
     if isinstance(error, HTTPException):
         message = (
             f"{request.method} is not for {request.url.path}" if error.status_code == 405 else "There is no such page"
         )
         return JsonAnswer(error_body(error.status_code, message), error.status_code, dict(error.headers or {}))
-    if isinstance(error, TfsqlError):
-        if isinstance(error, ForbiddenError):
-            LOG.warning("refused: %s", error.message)
-        return JsonAnswer(error_body(error.http_status, str(error), details_of(error)), error.http_status)
     LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return JsonAnswer(error_body(500, "The server failed on this request; its log says more"), 500)
+
+
+def failure_body(error: HttpError | TfsqlError) -> dict[str, Any]:
+    """What an error is told as."""
+    if isinstance(error, HttpError):
+        return error_body(error.status, str(error))
+    if isinstance(error, ForbiddenError):
+        LOG.warning("refused: %s", error.message)
+    return error_body(error.http_status, str(error), details_of(error))
 
 
 def details_of(error: TfsqlError) -> dict[str, Any]:
@@ -74,9 +81,21 @@ class RowStream(Response):
     """Pieces of a body, each computed when the one before has been taken by the client.
 
     Where computing fails, or the client takes too long, the connection is cut: the status has been sent already.
+
+    Args:
+      broke: is told why the rows ended early.
     """
 
-    def __init__(self, first: list[bytes], rest: Iterator[bytes], job: Job, stack: AsyncExitStack, media_type: str):
+    def __init__(
+        self,
+        first: list[bytes],
+        rest: Iterator[bytes],
+        job: Job,
+        stack: AsyncExitStack,
+        media_type: str,
+        broke: Callable[[Job, dict[str, Any]], None],
+    ):
+        self._broke = broke
         self._first = first
         self._rest = rest
         self._job = job
@@ -89,7 +108,8 @@ class RowStream(Response):
             try:
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 await self._send_all(send)
-            except (HttpError, TfsqlError, OSError) as error:
+            except (HttpError, TfsqlError) as error:
+                self._broke(self._job, failure_body(error))
                 LOG.warning("the rows of query %s end early: %s", self._job.id, error)
 
     async def _send_all(self, send: Send) -> None:

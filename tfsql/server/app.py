@@ -118,7 +118,7 @@ class Server:
             first, rest = await job.call(partial(self._begun, job, given["sql"], parameters, media_type))
             self.metrics.rows += job.rows
             if rest is not None:
-                return RowStream(first, rest, job, stack.pop_all(), media_type)
+                return RowStream(first, rest, job, stack.pop_all(), media_type, self.jobs.broke)
         if not first:
             return Response(None, 204)
         return Response(b"".join(first), media_type=media_type)
@@ -151,6 +151,15 @@ class Server:
     async def queries(self, request: Request) -> Response:
         """``GET /api/queries``"""
         return JsonAnswer([job.describe() for job in self.jobs.running])
+
+    async def one_query(self, request: Request) -> Response:
+        """``GET /api/queries/<id>``"""
+        name = request.path_params["id"]
+        job = self.jobs.find(name)
+        found = job.describe() if job is not None else self.jobs.broken(name)
+        if found is None:
+            raise HttpError(404, f'No query "{name}" runs, or broke off')
+        return JsonAnswer(found)
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /api/queries/<id>``"""
@@ -191,6 +200,7 @@ class Server:
             Route("/v1/{path:path}", answering(self.resource), methods=methods),
             Route("/api/query", answering(self.query), methods=["POST"]),
             Route("/api/queries", answering(self.queries), methods=["GET"]),
+            Route("/api/queries/{id}", answering(self.one_query), methods=["GET"]),
             Route("/api/queries/{id}", answering(self.cancel), methods=["DELETE"]),
             Route("/api/operators", answering(self.operators), methods=["GET"]),
             Route("/healthz", answering(self.health), methods=["GET"]),

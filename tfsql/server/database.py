@@ -152,7 +152,7 @@ def _files_of(path: str) -> tuple[Path, ...]:
 def _add_demo(connection: ServedConnection) -> None:
     """A database in memory beside the served one, with the digits that the page and its examples use."""
     backend = connection.backend
-    backend.execute(f"ATTACH ':memory:' AS {DEMO}", {})
+    backend.execute(f"ATTACH ':memory:' AS {DEMO} (READ_WRITE)", {})
     file = resources.as_file(resources.files("tfsql.data") / "digits.parquet")
     with file as path:
         backend.execute(

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
@@ -18,6 +18,7 @@ from tfsql.server.database import Database, ServedConnection
 
 T = TypeVar("T")
 _RETRY_S = 1
+_BROKEN = 100
 _INTERRUPT_EVERY_S = 0.05
 _TIME, _CANCELLED, _GONE = "time", "cancelled", "gone"
 
@@ -155,7 +156,14 @@ class Job:
 
     def describe(self) -> dict[str, Any]:
         elapsed = round(time.time() - self.started, 3)
-        return {"id": self.id, "sql": self.text, "startedAt": self.started, "elapsedS": elapsed, "rows": self.rows}
+        return {
+            "id": self.id,
+            "sql": self.text,
+            "startedAt": self.started,
+            "elapsedS": elapsed,
+            "rows": self.rows,
+            "state": "running",
+        }
 
 
 class Jobs:
@@ -174,6 +182,7 @@ class Jobs:
         self._running: dict[str, Job] = {}
         self._settling: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
+        self._broken: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     @property
     def running(self) -> list[Job]:
@@ -212,6 +221,16 @@ class Jobs:
                 task = asyncio.ensure_future(job.settle())
                 self._settling.add(task)
                 task.add_done_callback(partial(self._settled, job, slots))
+
+    def broke(self, job: Job, failure: dict[str, Any]) -> None:
+        """Keeps why the rows of a job ended early, for a client that asks; the last hundred are kept."""
+        self._broken[job.id] = {**job.describe(), "state": "failed", "failure": failure}
+        while len(self._broken) > _BROKEN:
+            self._broken.popitem(last=False)
+
+    def broken(self, name: str) -> dict[str, Any] | None:
+        """What ``broke`` kept of a job."""
+        return self._broken.get(name)
 
     def cancel(self, name: str) -> bool:
         """Stops a job; whether there is one of this name."""

@@ -101,14 +101,16 @@ def _own_paths() -> dict[str, Any]:
         query["responses"][status] = _failure(text)
     search = {"name": "search", "in": "query", "schema": {"type": "string"}}
     array = {"type": "array", "items": {"type": "object"}}
-    cancel = {
+    told = {"200": ("One that runs, or whose rows ended early, with its failure", {"type": "object"})}
+    one_query = {
         "parameters": [_ID],
+        "get": _operation("A query", told, missing=True),
         "delete": _operation("Cancels a query", {"204": ("It ends soon", None)}, missing=True),
     }
     return {
         "/api/query": {"post": query},
         "/api/queries": {"get": _operation("The queries that run", {"200": ("All of them", array)})},
-        "/api/queries/{id}": cancel,
+        "/api/queries/{id}": one_query,
         "/api/operators": {
             "parameters": [search],
             "get": _operation(
