@@ -128,18 +128,19 @@ class Server:
     ) -> tuple[list[bytes], Iterator[bytes] | None]:
         """The first pieces of the rows, and what makes the others; no pieces where there are no rows to have."""
         connection = job.connection
-        connection.renew()
+        started = time.perf_counter()
+        self.database.renew(connection)
         try:
             relation = connection.sql(sql, parameters)
         except TfsqlError:
             with suppress(TfsqlError):
-                connection.end_request()
+                self.database.end_request(connection)
             raise
-        connection.end_request()
+        self.database.end_request(connection)
         if relation is None:
             return [], None
         schema, batches = relation.batches()
-        pieces = rows.WRITERS[media_type](schema, rows.counted(batches, self.options.max_rows, job.count))
+        pieces = rows.WRITERS[media_type](schema, rows.counted(batches, self.options.max_rows, job.count), started)
         first, size = [], 0
         for piece in pieces:
             first.append(piece)

@@ -40,6 +40,7 @@ class ServedConnection(Connection):
         self._is_writer = first is None
         self._is_read_only = options.is_read_only
         self._is_in_transaction = False
+        self._seen_changes = 0
         self.numbers: Iterator[int] = itertools.count(1) if first is None else first.numbers
         self.kernels = KernelCache(self.backend, self.settings, self.numbers)
         if first is not None:
@@ -66,9 +67,11 @@ class ServedConnection(Connection):
                 raise ForbiddenError("This server only reads", span=error.span).locate(text) from error
             raise
 
-    def renew(self) -> None:
-        """Makes ready for the next request: the schema may be another, as others write."""
-        self.catalog.forget()
+    def renew(self, changes: int) -> None:
+        """Makes ready for the next request: where others have written since the last one, the schema may be another."""
+        if changes != self._seen_changes:
+            self.catalog.forget()
+            self._seen_changes = changes
 
     def end_request(self) -> None:
         """Rolls a transaction back that a request has left open.
@@ -96,6 +99,7 @@ class Database:
     """
 
     def __init__(self, options: Options):
+        self.changes = 0
         self._scratch = tempfile.TemporaryDirectory(prefix="tfsql-server")
         tempfile.tempdir = self._scratch.name  # what an import copies is read by the engine, which is locked to folders
         path = options.database
@@ -127,11 +131,23 @@ class Database:
         for setting in [*settings, "lock_configuration = true"]:
             self.writer.backend.execute(f"SET {setting}", {})
 
+    def renew(self, connection: ServedConnection) -> None:
+        """Makes a connection ready for a request; the writer's requests count as changes, from their beginning."""
+        if connection is self.writer:
+            self.changes += 1
+        connection.renew(self.changes)
+
+    def end_request(self, connection: ServedConnection) -> None:
+        """Ends a request; raises where it left a transaction open."""
+        if connection is self.writer:
+            self.changes += 1
+        connection.end_request()
+
     def handle(self, connection: ServedConnection, method: str, path: str, payload: Any) -> Answer:
         """The answer of a resource, through one of the connections."""
-        connection.renew()
+        self.renew(connection)
         answer = self.resources[id(connection)].handle(method, path, payload)
-        connection.end_request()
+        self.end_request(connection)
         return answer
 
     def close(self) -> None:
