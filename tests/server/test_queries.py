@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -266,3 +267,13 @@ def test_the_openapi_document_is_of_the_routes_that_there_are(server: Server) ->
                 described = item[method]["responses"]
                 assert str(answer.status) in described, (method, path, answer.status, answer.body)
                 assert answer.status != 405
+
+
+def test_the_documentation_names_every_option_and_route(server: Server) -> None:
+    from tfsql.server.options import option_names
+
+    text = (Path(__file__).parent.parent.parent / "docs" / "server.md").read_text()
+    assert [name for name in option_names() if f"`{name}" not in text and f"{name}`" not in text] == []
+    for path in server.request("GET", "/openapi.json").json()["paths"]:
+        if not path.startswith("/v1/"):
+            assert path.replace("{id}", "<id>") in text, path

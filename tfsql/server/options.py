@@ -88,6 +88,11 @@ def read_options(arguments: Sequence[str]) -> Options:
     )
 
 
+def option_names() -> list[str]:
+    """The options, as they are written."""
+    return [name for action in _parser()._actions for name in action.option_strings if name not in ("-h", "--help")]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tfsql serve", description=_DESCRIPTION, allow_abbrev=False)
     add = parser.add_argument

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from sqlglot.tokenizer_core import Token, TokenType
 
 from tfsql import access
-from tfsql.errors import ForbiddenError, ResourceError, TfsqlError
-from tfsql.source import CLOSING, MAX_NESTING, OPENING, Statement, statements
+from tfsql.errors import ForbiddenError, TfsqlError
+from tfsql.source import Statement, check_nesting, statements
 
 # First words of statements.
 _READING = frozenset({"SELECT", "FROM", "WITH", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE"})
@@ -33,7 +33,7 @@ def check_statement(statement: Statement) -> None:
       ResourceError: it is nested too deeply.
     """
     tokens = statement.tokens
-    _check_nesting(statement)
+    check_nesting(statement)
     head = _head(tokens)
     word = head[0].text.upper() if head else ""
     if word not in _READING and word not in _WRITING:
@@ -74,17 +74,6 @@ def _head(tokens: Sequence[Token]) -> Sequence[Token]:
         closing = next((i for i, token in enumerate(rest) if token.token_type == TokenType.R_PAREN), len(rest) - 1)
         rest = rest[closing + 1 :]
     return _head(rest) if rest and rest[0].token_type == TokenType.L_PAREN else rest
-
-
-def _check_nesting(statement: Statement) -> None:
-    depth = 0
-    for token in statement.tokens:
-        depth += (token.token_type in OPENING) - (token.token_type in CLOSING)
-        if depth > MAX_NESTING:
-            raise ResourceError(
-                f"The SQL is nested more than {MAX_NESTING} brackets deep",
-                span=statement.span(token.start, token.end + 1),
-            )
 
 
 def _check_create(statement: Statement, head: Sequence[Token]) -> None:
