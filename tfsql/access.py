@@ -48,6 +48,8 @@ def checked(path: str | os.PathLike[str], *, writes: bool = False) -> Path:
     """
     if _restriction is None:
         return Path(path)
+    if "\0" in str(path):
+        raise ForbiddenError(f"{str(path)!r} is no name of a file")
     resolved = Path(os.path.realpath(path))
     if resolved in _restriction.kept:
         raise ForbiddenError(f"{path} is a file of the database, which is reached through SQL only")

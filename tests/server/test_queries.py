@@ -173,6 +173,9 @@ def test_a_query_is_cancelled(server: Server) -> None:
     thread = in_background(server, {"sql": LONG, "id": "mine"}, answers)
     wait_for(lambda: "mine" in running(server))
     assert server.sql("SELECT 1").status == 200
+    told = server.request("GET", "/api/queries/mine").json()
+    assert (told["sql"], told["state"]) == (LONG, "running")
+    assert told["progress"] is None or 0 <= told["progress"] < 100
     assert server.request("DELETE", "/api/queries/mine").status == 204
     thread.join(10)
     assert answers[0].status == 409  # type: ignore[attr-defined]

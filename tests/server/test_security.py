@@ -55,6 +55,8 @@ FORBIDDEN = [
     "SELECT * FROM read_parquet('https://example.com/x.parquet')",
     "SELECT * FROM read_parquet('s3://bucket/x.parquet')",
     "SELECT * FROM 'http://127.0.0.1:9/x.csv'",
+    "SELECT * FROM '{folder}/in\0side.csv'",
+    "SELECT * FROM read_idx('{folder}/in\0side.csv')",
     "SELECT * FROM glob('/etc/*')",
     "SELECT * FROM sniff_csv('/etc/passwd')",
     "SELECT * FROM parquet_metadata('/etc/passwd')",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfsql import access
+from tfsql.backends.duckdb import DuckDBBackend
 from tfsql.errors import ForbiddenError, TfsqlError, UnsupportedError
 from tfsql.mldb.resources import Answer, Resources
 from tfsql.mldb.texts import string
@@ -66,6 +67,17 @@ class ServedConnection(Connection):
             if self._is_read_only and "read-only mode" in error.message:
                 raise ForbiddenError("This server only reads", span=error.span).locate(text) from error
             raise
+
+    def show_progress(self) -> None:
+        """Lets the engine tell how far a query is; it would draw a bar on standard output, too, if it were let."""
+        self.backend.execute("SET enable_progress_bar = true", {})
+        self.backend.execute("SET enable_progress_bar_print = false", {})
+
+    def progress(self) -> float | None:
+        """How much of the query that runs is done, in per cent; None where the engine cannot tell."""
+        assert isinstance(self.backend, DuckDBBackend)
+        done = self.backend.connection.query_progress()
+        return round(done, 1) if 0 <= done <= 100 else None
 
     def renew(self, changes: int) -> None:
         """Makes ready for the next request: where others have written since the last one, the schema may be another."""
@@ -128,6 +140,8 @@ class Database:
         if not options.is_trusting:
             settings.append(f"allowed_directories = [{', '.join(string(f'{folder}/') for folder in folders)}]")
             settings.append("enable_external_access = false")
+        for connection in (self.writer, *self.readers):
+            connection.show_progress()
         for setting in [*settings, "lock_configuration = true"]:
             self.writer.backend.execute(f"SET {setting}", {})
 

@@ -156,14 +156,8 @@ class Job:
 
     def describe(self) -> dict[str, Any]:
         elapsed = round(time.time() - self.started, 3)
-        return {
-            "id": self.id,
-            "sql": self.text,
-            "startedAt": self.started,
-            "elapsedS": elapsed,
-            "rows": self.rows,
-            "state": "running",
-        }
+        told = {"id": self.id, "sql": self.text, "state": "running", "startedAt": self.started, "elapsedS": elapsed}
+        return {**told, "rows": self.rows, "progress": self.connection.progress()}
 
 
 class Jobs:

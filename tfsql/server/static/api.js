@@ -35,6 +35,11 @@ export function cancel(id) {
   return answer(`/api/queries/${id}`, { method: "DELETE" });
 }
 
+// How much of a query is done, in per cent; null where the server cannot tell.
+export async function progress(id) {
+  return (await answer(`/api/queries/${id}`, {})).progress;
+}
+
 let operatorsFound = null;
 
 export function operators() {

@@ -1,6 +1,6 @@
 // The page: its tabs, and the query that is typed.
 
-import { cancel, query } from "./api.js";
+import { cancel, progress, query } from "./api.js";
 import * as catalogue from "./catalogue.js";
 import * as draw from "./draw.js";
 import * as editor from "./editor.js";
@@ -19,6 +19,8 @@ async function run() {
   if (running) return;
   running = `page-${crypto.getRandomValues(new Uint32Array(3)).join("-")}`;
   const started = performance.now();
+  const id = running;
+  const poll = setInterval(() => progress(id).then(showProgress).catch(() => {}), 400);
   const clock = setInterval(() => tell(`${((performance.now() - started) / 1000).toFixed(1)} s`), 100);
   setRunning(true);
   editor.mark(null);
@@ -34,6 +36,7 @@ async function run() {
     tell("");
   } finally {
     clearInterval(clock);
+    clearInterval(poll);
     running = null;
     setRunning(false);
   }
@@ -47,7 +50,13 @@ function setRunning(is) {
   $("run").disabled = is;
   $("cancel").disabled = !is;
   $("progress").hidden = !is;
+  showProgress(null);
   $("result").setAttribute("aria-busy", String(is));
+}
+
+function showProgress(percentage) {
+  if (percentage === null) $("progress").removeAttribute("value");
+  else $("progress").value = percentage;
 }
 
 function tell(text) {
