@@ -153,7 +153,7 @@ class Relation:
         return table
 
     def nested_batches(self) -> Batches:
-        """The schema of the rows, and the rows in record batches as they are computed, with nested lists for tensors."""
+        """The schema of the rows, and the rows in batches as they are computed, with nested lists for tensors."""
         batches = self._nested_batches()
         first = next(batches, None)
         if first is None:

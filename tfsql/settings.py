@@ -67,7 +67,7 @@ SETTINGS = {
     setting.name: setting
     for setting in (
         Setting("tfsql_lowering", True, _switch, "on or off", "Whether calls are replaced by cheaper equal ones."),
-        Setting("tfsql_max_cell_bytes", 256 * 2**20, _bytes, _SIZE_TEXT, "What one result of one row may take."),
+        Setting("tfsql_max_cell_bytes", 256 * 2**20, size_in_bytes, _SIZE_TEXT, "What one result of one row may take."),
         Setting("tfsql_javascript_timeout_s", 10.0, _seconds, _SECONDS, "How long one call of JavaScript may take."),
         Setting(
             "tfsql_javascript_memory_limit", 256 * 10**6, size_in_bytes, _SIZE_TEXT, "What memory JavaScript may take."

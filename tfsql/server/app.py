@@ -139,7 +139,7 @@ class Server:
         self.database.end_request(connection)
         if relation is None:
             return [], None
-        schema, batches = relation.batches()
+        schema, batches = relation.nested_batches()
         pieces = rows.WRITERS[media_type](schema, rows.counted(batches, self.options.max_rows, job.count), started)
         first, size = [], 0
         for piece in pieces:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tfsql import access
-from tfsql.backends.duckdb import DuckDBBackend
 from tfsql.errors import ForbiddenError, TfsqlError, UnsupportedError
 from tfsql.mldb.resources import Answer, Resources
 from tfsql.mldb.texts import string
+from tfsql.plans import Question
 from tfsql.result import Relation
-from tfsql.running import Parameters
+from tfsql.running import Request
 from tfsql.server.options import Options
 from tfsql.server.statements import check_statement
 from tfsql.session import Connection
@@ -47,37 +48,27 @@ class ServedConnection(Connection):
         if first is not None:
             self._host_functions, self._graphs = first._host_functions, first._graphs
 
-    def _statement(
-        self,
-        statement: Statement,
-        text: str,
-        parameters: Parameters,
-        variables: Mapping[str, Any],
-        *,
-        row_names: bool = False,
-    ) -> Relation | None:
+    def _asked(self, request: Request) -> Relation | None:
+        return super()._asked(replace(request, variables={}))
+
+    def _statement(self, statement: Statement, request: Request, question: Question | None) -> Relation | None:
         try:
             check_statement(statement)
         except TfsqlError as error:
-            raise error.locate(text) from None
+            raise error.locate(request.source.text) from None
         self._is_in_transaction |= statement.tokens[0].text.upper() in _TRANSACTION_WORDS
         try:
-            return super()._statement(statement, text, parameters, {}, row_names=row_names)
+            return super()._statement(statement, request, question)
         except TfsqlError as error:
             if self._is_read_only and "read-only mode" in error.message:
-                raise ForbiddenError("This server only reads", span=error.span).locate(text) from error
+                refusal = ForbiddenError("This server only reads", span=error.span)
+                raise refusal.locate(request.source.text) from error
             raise
 
-    def show_progress(self) -> None:
-        """Lets the engine tell how far a query is; it would draw a bar on standard output, too, if it were let."""
-        self.backend.execute("SET enable_progress_bar = true", {})
-        self.backend.execute("SET enable_progress_bar_print = false", {})
-
-    def progress(self) -> float | None:
-        """How much of the query that runs is done, in per cent; None where the engine cannot tell."""
-        assert isinstance(self.backend, DuckDBBackend)
-        done = self.backend.connection.query_progress()
-        return round(done, 1) if 0 <= done <= 100 else None
+    def percent_done(self) -> float | None:
+        """How much of the query that runs is done; None where the engine cannot tell."""
+        done = self.backend.percent_done()
+        return None if done is None else round(done, 1)
 
     def renew(self, changes: int) -> None:
         """Makes ready for the next request: where others have written since the last one, the schema may be another."""
@@ -140,8 +131,6 @@ class Database:
         if not options.is_trusting:
             settings.append(f"allowed_directories = [{', '.join(string(f'{folder}/') for folder in folders)}]")
             settings.append("enable_external_access = false")
-        for connection in (self.writer, *self.readers):
-            connection.show_progress()
         for setting in [*settings, "lock_configuration = true"]:
             self.writer.backend.execute(f"SET {setting}", {})
 

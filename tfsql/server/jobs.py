@@ -157,7 +157,7 @@ class Job:
     def describe(self) -> dict[str, Any]:
         elapsed = round(time.time() - self.started, 3)
         told = {"id": self.id, "sql": self.text, "state": "running", "startedAt": self.started, "elapsedS": elapsed}
-        return {**told, "rows": self.rows, "progress": self.connection.progress()}
+        return {**told, "rows": self.rows, "progress": self.connection.percent_done()}
 
 
 class Jobs:
