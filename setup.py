@@ -1,4 +1,5 @@
-"""The packages to install: all of ``tfsql/``, and the top-level folder ``operators/`` as ``tfsql.operators``.
+"""The packages to install: all of ``tfsql/``, and the top-level folder ``operators/`` as ``tfsql.operators``,
+and ``data/`` as ``tfsql.data``.
 
 pyproject.toml can either find packages or map a folder to one, not both; all else is said there.
 """
@@ -6,6 +7,6 @@ pyproject.toml can either find packages or map a folder to one, not both; all el
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["tfsql", "tfsql.*"]), "tfsql.operators"],
-    package_dir={"tfsql.operators": "operators"},
+    packages=[*find_packages(include=["tfsql", "tfsql.*"]), "tfsql.operators", "tfsql.data"],
+    package_dir={"tfsql.operators": "operators", "tfsql.data": "data"},
 )

@@ -22,6 +22,7 @@ from tfsql.errors import (
     TypeMismatchError,
     UnsupportedError,
 )
+from tfsql.http import is_url
 from tfsql.result import Relation
 from tfsql.running import Parameters
 from tfsql.session import Connection
@@ -37,8 +38,17 @@ def connect(
     read_only: bool = False,
     config: Mapping[str, Any] | None = None,
     trust: bool = False,
+    token: str | None = None,
 ) -> Connection:
-    """A connection to a database file, or to a database in memory. See ``Connection``."""
+    """A connection to a database file, or to a database in memory; see ``Connection``.
+
+    ``http://host:port`` for a path connects to a server (``tfsql serve``) that holds the database; what comes back has
+    the methods that make sense there. ``token`` is what that server asks for.
+    """
+    if is_url(path):
+        from tfsql.remote import RemoteConnection
+
+        return RemoteConnection(path, token)  # type: ignore[return-value]
     return Connection(path, read_only=read_only, config=config, trust=trust)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EXIT_BROKEN_PIPE = 141
 EXIT_USAGE = 2
-COMMANDS = ("ops", "doctor")
+COMMANDS = ("ops", "doctor", "serve")
 
 _DESCRIPTION = """\
 SQL with TensorFlow's operators as functions, over DuckDB tables and files.
@@ -38,6 +38,7 @@ _EXAMPLES = """\
 commands:
   tfsql ops [PATTERN]   list TensorFlow's operators; tfsql ops Conv2D explains one
   tfsql doctor          versions, devices, threads, and what is missing
+  tfsql serve           serve a database over HTTP; tfsql serve --help says how
 
 examples:
   tfsql -c "SELECT tf_Cos(0.5) AS y"
@@ -84,6 +85,10 @@ def _command(arguments: list[str]) -> int:
 
         doctor.parser(Parser).parse_args(arguments[1:])
         return doctor.run()
+    if arguments[:1] == ["serve"]:
+        from tfsql.server import serve
+
+        return serve(arguments[1:])
     return _run(_parser().parse_args(arguments))
 
 

@@ -142,6 +142,13 @@ class UnsupportedError(TfsqlError):
     exit_code = 5
 
 
+class ForbiddenError(UnsupportedError):
+    """What is asked for is possible, but not allowed here: an operator without trust, a file outside of its folders."""
+
+    code = "forbidden"
+    http_status = 403
+
+
 class BackendError(TfsqlError):
     """The relational engine refused the statement, or failed while running it."""
 

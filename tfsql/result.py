@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from tfsql import flatten
 from tfsql.arrow_types import python_values, sql_type_of
 from tfsql.backends.base import Columns, EngineResult
+from tfsql.errors import ResourceError
 from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Rows = list[tuple[Any, ...]]
+Batches = tuple[pa.Schema, Iterator[pa.RecordBatch]]
 
 
 class Relation:
@@ -148,6 +151,28 @@ class Relation:
                 column = _fixed_shape_column(table.column(index), tensor)
                 table = table.set_column(index, table.column_names[index], column)
         return table
+
+    def nested_batches(self) -> Batches:
+        """The schema of the rows, and the rows in batches as they are computed, with nested lists for tensors."""
+        batches = self._nested_batches()
+        first = next(batches, None)
+        if first is None:
+            return self.nested_table().schema, iter(())
+        return first.schema, itertools.chain([first], batches)
+
+    def bounded(self, max_rows: int) -> Relation:
+        """This relation, run, where it has no more than ``max_rows`` rows.
+
+        Raises:
+          ResourceError: it has more; no more than that many were kept.
+        """
+        schema, batches = self.nested_batches()
+        kept: list[pa.RecordBatch] = []
+        for batch in batches:
+            kept.append(batch)
+            if sum(part.num_rows for part in kept) > max_rows:
+                raise ResourceError(f"The result has more than {max_rows} rows", hint="LIMIT takes fewer")
+        return relation_of(pa.Table.from_batches(kept, schema), self._explain)
 
     def df(self) -> pd.DataFrame:
         """A pandas data frame; tensor cells are NumPy arrays of their shape."""

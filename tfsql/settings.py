@@ -48,7 +48,8 @@ def _switch(value: Any) -> bool:
     return word in ("on", "true", "1")
 
 
-def _bytes(value: Any) -> int:
+def size_in_bytes(value: Any) -> int:
+    """The bytes that a text such as ``64MB`` means, or ValueError."""
     match = _SIZE.fullmatch(str(value))
     unit = match.group(2).upper() if match else None
     if match is None or unit not in _UNITS:
@@ -66,9 +67,11 @@ SETTINGS = {
     setting.name: setting
     for setting in (
         Setting("tfsql_lowering", True, _switch, "on or off", "Whether calls are replaced by cheaper equal ones."),
-        Setting("tfsql_max_cell_bytes", 256 * 2**20, _bytes, _SIZE_TEXT, "What one result of one row may take."),
+        Setting("tfsql_max_cell_bytes", 256 * 2**20, size_in_bytes, _SIZE_TEXT, "What one result of one row may take."),
         Setting("tfsql_javascript_timeout_s", 10.0, _seconds, _SECONDS, "How long one call of JavaScript may take."),
-        Setting("tfsql_javascript_memory_limit", 256 * 10**6, _bytes, _SIZE_TEXT, "What memory JavaScript may take."),
+        Setting(
+            "tfsql_javascript_memory_limit", 256 * 10**6, size_in_bytes, _SIZE_TEXT, "What memory JavaScript may take."
+        ),
     )
 }
 

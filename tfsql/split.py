@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -23,14 +23,18 @@ MAX_KERNELS = 512
 
 
 class KernelCache:
-    """The kernels of one backend connection, by program and argument values; the least used are dropped."""
+    """The kernels of one backend connection, by program and argument values; the least used are dropped.
 
-    def __init__(self, backend: Backend, settings: Settings):
+    Args:
+      numbers: what the names are numbered by, where several connections share the functions of one database.
+    """
+
+    def __init__(self, backend: Backend, settings: Settings, numbers: Iterator[int] | None = None):
         self._backend = backend
         self._settings = settings
         self._kernels: OrderedDict[str, Kernel] = OrderedDict()
         self._traces: WeakValueDictionary[str, Traces] = WeakValueDictionary()
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(1) if numbers is None else numbers
         self._lock = threading.Lock()
         self._in_transaction: list[str] | None = None
         self._bound_once: list[Vectorised] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from tfsql import flatten
+from tfsql import access, flatten
 from tfsql.bind.literals import NotConstantError, python_value
 from tfsql.bind.row_names import carry
 from tfsql.bind.scope import HIDDEN_ROW_NAME, Scope
@@ -170,7 +170,7 @@ def _read_idx(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:
         raise BindError("read_idx takes one path", hint="read_idx('t10k-images-idx3-ubyte.gz')")
     from tfsql.idx import read_idx
 
-    return quote(binder.register_table(read_idx(os.path.expanduser(path))))
+    return quote(binder.register_table(read_idx(access.checked(os.path.expanduser(path)))))
 
 
 def _tf_operators(binder: StatementBinder, node: exp.Expr, scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""``Connection``: MLDB's client interface on a tfsql database in this process."""
+"""``Connection``: MLDB's client interface on a tfsql database, in this process or of a server."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tfsql.errors import TfsqlError
-from tfsql.mldb.resources import Answer, Resources
+from tfsql.http import Address, is_url
+from tfsql.mldb.resources import Resources
 from tfsql.sugar import ROW_NAME
 
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ class Connection:
     """MLDB's interface to a database: functions, procedures, datasets and queries as resources.
 
     Args:
-      database: the path of a database file, or a connection that is open; a database in memory if left out.
+      database: the path of a database file, a connection that is open, or ``http://host:port`` for a server; a
+        database in memory if left out.
+      token: what the server asks for.
 
     Example:
       >>> from tfsql.mldb import Connection
@@ -73,12 +77,18 @@ class Connection:
       [{'_rowName': 'result', 'y': 42}]
     """
 
-    def __init__(self, database: str | session.Connection | None = None):
+    connection: session.Connection
+
+    def __init__(self, database: str | session.Connection | None = None, token: str | None = None):
         import tfsql
 
+        if isinstance(database, str) and is_url(database):
+            self.connection = tfsql.connect(database, token=token)
+            self._handle: Callable[[str, str, Any], Response] = partial(_from_server, Address(database, token))
+            return
         is_open = not (database is None or isinstance(database, str))
-        self.connection: session.Connection = database if is_open else tfsql.connect(database or ":memory:")  # type: ignore[assignment,arg-type]
-        self._resources = Resources(self.connection)
+        self.connection = database if is_open else tfsql.connect(database or ":memory:")  # type: ignore[assignment,arg-type]
+        self._handle = partial(_from_resources, Resources(self.connection))
 
     def get(self, path: str, payload: Any = None, **parameters: Any) -> Response:
         """Reads a resource.
@@ -129,7 +139,7 @@ class Connection:
         return pd.DataFrame(rows, columns=header).set_index(ROW_NAME)
 
     def _request(self, method: str, path: str, payload: Any) -> Response:
-        response = _response(self._resources.handle(method, path, payload))
+        response = self._handle(method, path, payload)
         if response.status_code >= 400:
             raise ResponseError(response)
         return response
@@ -171,5 +181,11 @@ def _joined(payload: Any, parameters: dict[str, Any]) -> Any:
     return {**(payload or {}), **parameters} if parameters else payload
 
 
-def _response(answer: Answer) -> Response:
+def _from_resources(resources: Resources, method: str, path: str, payload: Any) -> Response:
+    answer = resources.handle(method, path, payload)
     return Response(answer.status, "" if answer.body is None else json.dumps(answer.body))
+
+
+def _from_server(address: Address, method: str, path: str, payload: Any) -> Response:
+    answer = address.request(method, path, payload)
+    return Response(answer.status, answer.body.decode("utf-8"))

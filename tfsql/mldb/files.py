@@ -10,9 +10,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+from tfsql import access
 from tfsql.errors import BindError, UnsupportedError
 
 TIMEOUT_S = 30
@@ -25,13 +26,15 @@ def local_file(url: str) -> Iterator[Path]:
     Raises:
       BindError: it is not there, is a directory, or cannot be had.
       UnsupportedError: the URL's scheme is another.
+      ForbiddenError: it is outside of what this process may read.
     """
     scheme = urlsplit(url).scheme.lower() if "://" in url else "file"
     if scheme == "file":
-        yield _existing(local_path(url))
+        yield _existing(access.checked(local_path(url)))
         return
     if scheme not in ("http", "https", "s3"):
         raise UnsupportedError(f"{url}: a path, file://, http://, https:// or s3:// is wanted, not {scheme}://")
+    access.check_url(url)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfsql")))
         path = folder / (Path(urlsplit(url).path).name or "file")
@@ -64,8 +67,16 @@ def _existing(path: Path) -> Path:
 
 def _opened(url: str, scheme: str) -> IO[bytes]:
     if scheme != "s3":
-        return urllib.request.urlopen(url, timeout=TIMEOUT_S)  # type: ignore[no-any-return]
+        return urllib.request.build_opener(_Redirects).open(url, timeout=TIMEOUT_S)  # type: ignore[no-any-return]
     from pyarrow import fs
 
     system, path = fs.FileSystem.from_uri(url)
     return system.open_input_stream(path, compression=None)  # type: ignore[no-any-return]
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection to where this process may read."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        access.check_url(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tfsql import access
 from tfsql.errors import BindError, UnsupportedError
 from tfsql.mldb import importing, texts
 from tfsql.mldb.datasets import output_dataset
@@ -92,7 +93,7 @@ def _export(store: Store, params: dict[str, Any]) -> dict[str, Any]:
     table = relation.flatten().arrow()
     if ROW_NAME in table.column_names:
         table = table.drop_columns([ROW_NAME])
-    path = local_path(url)
+    path = access.checked(local_path(url), writes=True)
     _write(store, table, path, params)
     return {"rowCount": table.num_rows}
 

@@ -75,16 +75,24 @@ class Resources:
 
     Args:
       connection: where they live; the functions of the process are made anew on it.
+      max_rows: how many rows the answer to a query may hold.
     """
 
-    def __init__(self, connection: Connection):
+    def __init__(self, connection: Connection, max_rows: int | None = None):
         self._connection = connection
+        self._max_rows = max_rows
         self._store = Store(connection)
         self._runs: dict[str, dict[str, Any]] = {}
         self._numbers = itertools.count(1)
         self.failed: dict[str, str] = {}
         for name in self._store.ids("functions"):
             self._revive(name)
+
+    def beside(self, connection: Connection) -> Resources:
+        """The same resources through another connection to their database; runs and failures are shared."""
+        made = Resources(connection, self._max_rows)
+        made._runs, made._numbers, made.failed = self._runs, self._numbers, self.failed
+        return made
 
     def _revive(self, name: str) -> None:
         """Makes a function of the process again; where that fails, the resource says why."""
@@ -136,6 +144,8 @@ class Resources:
         relation = self._connection.sql(given["q"], row_names=True)
         if relation is None:
             return Answer(OK, [])
+        if self._max_rows is not None:
+            relation = relation.bounded(self._max_rows)
         rows = formats.rows_of(_named(relation), self._timestamp(given["q"]))
         return Answer(OK, formats.formatted(rows, given["format"], options))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsql.errors import UnsupportedError
+from tfsql.errors import ForbiddenError, UnsupportedError
 from tfsql.registry.kernels import cpu_kernels
 from tfsql.registry.opdef import OperatorSpec, op_def, operator_spec
 
@@ -72,7 +72,8 @@ def allowed_operator(name: str, shown: str, *, trust: bool) -> OperatorSpec:
     judged, spec = verdict(name), operator_spec(name)
     if spec is None or not (judged.status == EXPOSED or (judged.status == TRUSTED and trust)):
         more = "" if judged.status != TRUSTED else "; it runs only where the connection was opened with trust=True"
-        raise UnsupportedError(f"{shown} {judged.reason}{more}")
+        refusal = ForbiddenError if more else UnsupportedError
+        raise refusal(f"{shown} {judged.reason}{more}")
     return spec
 
 
