@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TextIO
 
 import uvicorn
 
@@ -28,7 +31,9 @@ def serve(arguments: Sequence[str]) -> int:
     # The limit is one of the process: queries that raise and restore it side by side would take it from each other.
     sys.setrecursionlimit(RECURSION_LIMIT)
     threading.stack_size(_STACK_BYTES)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log = _log_file()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=log)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         application(options),
         host=options.host,
@@ -40,15 +45,33 @@ def serve(arguments: Sequence[str]) -> int:
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
     )
-    socket = _bound(config, options)
-    host, port = socket.getsockname()[:2]
+    bound = _bound(config, options)
+    host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    print(f"tfsql serves {options.database} at http://{shown}:{port}/", file=sys.stderr, flush=True)
-    uvicorn.Server(config).run(sockets=[socket])
+    _Server(config, f"tfsql serves {options.database} at http://{shown}:{port}/", log).run(sockets=[bound])
     return 0
 
 
-def _bound(config: uvicorn.Config, options: Options):  # type: ignore[no-untyped-def]
+class _Server(uvicorn.Server):
+    """A server that says where it is once it answers."""
+
+    def __init__(self, config: uvicorn.Config, notice: str, log: TextIO):
+        super().__init__(config)
+        self._notice = notice
+        self._log = log
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self._notice, file=self._log, flush=True)
+
+
+def _log_file() -> TextIO:
+    """Standard error under a number of its own: while TensorFlow is loaded, what others write there is lost."""
+    return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+
+def _bound(config: uvicorn.Config, options: Options) -> socket.socket:
     try:
         return config.bind_socket()
     except SystemExit:
