@@ -109,7 +109,8 @@ def _names(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, A
     for argument, value in zip(spec.inputs, inputs, strict=True):
         named[argument.name] = [_numeric(item) for item in value] if isinstance(value, list) else _numeric(value)
         if tf.is_tensor(value) and value.dtype.is_complex:
-            named[f"complex_{argument.name}"] = tf.cast(value, tf.complex128)
+            known = tf.get_static_value(value)
+            named[f"complex_{argument.name}"] = tf.cast(value, tf.complex128) if known is None else known
     return named
 
 
