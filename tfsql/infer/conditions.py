@@ -108,6 +108,9 @@ def _names(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, A
     named = {name: np.asarray(value, np.float64) if _is_numbers(value) else value for name, value in named.items()}
     for argument, value in zip(spec.inputs, inputs, strict=True):
         named[argument.name] = [_numeric(item) for item in value] if isinstance(value, list) else _numeric(value)
+        if tf.is_tensor(value) and value.dtype.is_complex:
+            known = tf.get_static_value(value)
+            named[f"complex_{argument.name}"] = tf.cast(value, tf.complex128) if known is None else known
     return named
 
 
@@ -207,6 +210,7 @@ _FUNCTIONS: dict[str, Any] = {
     "finite": _either(np.isfinite, tf.math.is_finite),
     "elements": _elements,
     "lengths": _lengths,
+    "determinant": _either(np.linalg.det, tf.linalg.det),
     "rank": _rank,
     "length": _length,
     "len": len,

@@ -6,7 +6,6 @@ For which calls that is right is data: ``operators/batching.toml``, which ``test
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,23 +19,6 @@ from tfsql.tree import Call, Node
 Shape = tuple[int | None, ...]
 
 
-@dataclass(frozen=True)
-class _Form:
-    """How stacked rows go into one call and its outputs come back as stacked rows.
-
-    Attributes:
-      enter: what the call takes, from ``[rows, *shape]`` and the number of rows.
-      leave: ``[rows, *shape]``, from what the call gives, the number of rows and the shape of a row.
-    """
-
-    enter: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    leave: Callable[[tf.Tensor, tf.Tensor, Shape], tf.Tensor]
-
-
-def _as_it_is(stacked: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    return stacked
-
-
 def _from_stack(made: tf.Tensor, rows: tf.Tensor, shape: Shape) -> tf.Tensor:
     """An output that has no axis for the rows is the same for all of them."""
     if made.shape.rank == len(shape):
@@ -46,11 +28,6 @@ def _from_stack(made: tf.Tensor, rows: tf.Tensor, shape: Shape) -> tf.Tensor:
     return made
 
 
-def _fold(stacked: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    _, batch, *rest = stacked.shape
-    return tf.reshape(stacked, [rows * batch, *rest])
-
-
 def _unfold(made: tf.Tensor, rows: tf.Tensor, shape: Shape) -> tf.Tensor:
     """An output without axes, such as the range of a quantised one, is the same for all rows."""
     if made.shape.rank != len(shape):
@@ -58,8 +35,37 @@ def _unfold(made: tf.Tensor, rows: tf.Tensor, shape: Shape) -> tf.Tensor:
     return tf.reshape(made, [rows, *shape]) if shape else tf.broadcast_to(made, [rows])
 
 
-_STACKED = _Form(_as_it_is, _from_stack)
-_FORMS = {ELEMENTWISE: _STACKED, LEADING: _STACKED, FOLDED: _Form(_fold, _unfold), SHIFTED: _STACKED}
+# How an output comes back as stacked rows: from what the call gives, the number of rows and the shape of a row.
+_LEAVE: dict[str, Callable[[tf.Tensor, tf.Tensor, Shape], tf.Tensor]] = {
+    ELEMENTWISE: _from_stack,
+    LEADING: _from_stack,
+    FOLDED: _unfold,
+    SHIFTED: _from_stack,
+}
+
+
+class Folds:
+    """Folded forms of stacked tensors: ``[rows * batch, ...]`` of ``[rows, batch, ...]``.
+
+    A call on the folded form whose input came from another such call takes it as it was made: TensorFlow fuses the two
+    only where no reshape stands between them.
+    """
+
+    def __init__(self) -> None:
+        self._folded: dict[Any, tf.Tensor] = {}
+
+    def __contains__(self, stacked: tf.Tensor) -> bool:
+        return stacked.ref() in self._folded
+
+    def add(self, stacked: tf.Tensor, folded: tf.Tensor) -> None:
+        self._folded[stacked.ref()] = folded
+
+    def of(self, stacked: tf.Tensor) -> tf.Tensor:
+        """The folded form of a tensor, made by a reshape where it is not there."""
+        if stacked not in self:
+            _, batch, *rest = stacked.shape
+            self.add(stacked, tf.reshape(stacked, [tf.shape(stacked)[0] * batch, *rest]))
+        return self._folded[stacked.ref()]
 
 
 def direct_rule_of(
@@ -106,6 +112,7 @@ def call_on_stack(
     attributes: Mapping[str, Any],
     shapes: Sequence[Shape],
     shift: Sequence[str] = (),
+    folds: Folds | None = None,
 ) -> list[tf.Tensor]:
     """Each output of all rows, ``[rows, *shape]``, by one call; outputs that are lists are laid out.
 
@@ -113,17 +120,21 @@ def call_on_stack(
       inputs: in OpDef order, those that vary as ``[rows, *shape]`` with the shape of a row known; lists as lists.
       shapes: the shape of one row of each output.
       shift: the inputs and attributes that number axes.
+      folds: the folded forms of stacked tensors, those of the outputs added.
 
     Raises:
       ValueError: the operator refuses the stacked rows, or the number of an axis is not known.
     """
     spec = operator_spec(operator)
     assert spec is not None
-    flow = _FORMS[form]
+    folds = Folds() if folds is None else folds
     stacked = [item for item, varies in zip(inputs, varying, strict=True) if varies]
-    rows = tf.shape(tf.nest.flatten(stacked)[0])[0]
+    first = tf.nest.flatten(stacked)[0]
+    rows = tf.shape(first)[0]
+    if form == ELEMENTWISE and len(inputs) == 1 and first in folds:
+        form = FOLDED  # the same, and the folded calls before and behind it stay next to each other
     given = [
-        tf.nest.map_structure(lambda tensor: flow.enter(tensor, rows), item) if varies else item
+        tf.nest.map_structure(lambda tensor: folds.of(tensor) if form == FOLDED else tensor, item) if varies else item
         for item, varies in zip(inputs, varying, strict=True)
     ]
     given = [
@@ -132,7 +143,12 @@ def call_on_stack(
     moved = {item.name: attributes.get(item.name, item.default) for item in spec.attributes if item.name in shift}
     attributes = {**attributes, **{name: axis + 1 if axis >= 0 else axis for name, axis in moved.items()}}
     made = tf.nest.flatten(apply_operator(spec, given, attributes))
-    return [flow.leave(tensor, rows, shape) for tensor, shape in zip(made, shapes, strict=True)]
+    left = [_LEAVE[form](tensor, rows, shape) for tensor, shape in zip(made, shapes, strict=True)]
+    if form == FOLDED:
+        for tensor, folded, shape in zip(left, made, shapes, strict=True):
+            if shape:
+                folds.add(tensor, folded)
+    return left
 
 
 def _shifted(axes: Any) -> tf.Tensor:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow.python.ops.parallel_for import pfor
 
 from tfsql.infer import assertion, is_checked, open_conditions, output_conditions
-from tfsql.kernel.direct import call_on_stack, direct_rule_of, varying_inputs
+from tfsql.kernel.direct import Folds, call_on_stack, direct_rule_of, varying_inputs
 from tfsql.kernel.graph import Environment, Program, Shape, Statics, storable
 from tfsql.kernel.lower import lowering_of
 from tfsql.registry import operator_spec
@@ -146,6 +146,7 @@ class _Lifting:
         self._environment = environment
         self._shape_of = shape_of
         self._rules = rules
+        self._folds = Folds()
 
     def run(self) -> list[tf.Tensor]:
         segment: list[Call] = []
@@ -216,6 +217,8 @@ class _Lifting:
         stacked = [self._stacked(node) for node in nodes]
         with _quiet_tensorflow():
             holds = tf.vectorized_map(body, stacked, warn=False)
+        if not reasons:  # all that must hold is known already; an assertion would part calls that fuse
+            return
         with tf.control_dependencies([assertion(spec, *item) for item in zip(holds, reasons, strict=False)]):
             for node in outputs or nodes:
                 self._environment.put(node, tf.identity(self._stacked(node)))
@@ -248,7 +251,9 @@ class _Lifting:
         outputs = _outputs(call)
         shapes = [self._shape_of(node) or () for node in outputs]
         try:
-            made = call_on_stack(rule.form, call.op, inputs, varying, dict(call.attributes), shapes, rule.shift)
+            made = call_on_stack(
+                rule.form, call.op, inputs, varying, dict(call.attributes), shapes, rule.shift, self._folds
+            )
         except ValueError:  # refused at these lengths: the rule knows no more than ranks
             return False
         for node, tensor in zip(outputs, made, strict=True):
