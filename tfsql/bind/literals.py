@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlglot import exp
 
-from tfsql.errors import ShapeError, TypeMismatchError
+from tfsql.errors import ParseError, ShapeError, TypeMismatchError
 from tfsql.tree import Constant
 from tfsql.types import ARGUMENT_SIZE, TensorType
 
@@ -47,7 +47,10 @@ def python_value(node: exp.Expr, evaluate: Callable[[exp.Expr], Any]) -> Any:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if text.isdigit() else float(text)
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError as error:
+        raise ParseError(f"{text} is no number") from error
 
 
 def field_name(pair: exp.Expr) -> str:
