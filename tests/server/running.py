@@ -41,8 +41,12 @@ class Server:
         self.port = 0
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        assert self._told.wait(60), "".join(self.log)
-        self._wait()
+        try:
+            assert self._told.wait(60), "".join(self.log)
+            self._wait()
+        except BaseException:
+            self.kill()
+            raise
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
