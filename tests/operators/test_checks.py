@@ -18,6 +18,7 @@ def test_conditions_are_about_what_the_operator_has(operator: str) -> None:
     checks = checks_of(operator)
     assert checks != Checks()
     inputs = {item.name for item in (*spec.inputs, *spec.attributes)}
+    inputs |= {f"complex_{argument.name}" for argument in spec.inputs}
     outputs = {output.name for output in spec.outputs}
     for check in checks.requires:
         assert set(check.names) <= inputs | set(_FUNCTIONS), check.text
