@@ -110,9 +110,9 @@ def operator(function: Any = None, *, name: str | None = None) -> Any:
     Example:
       >>> import tfsql
       >>> @tfsql.operator
-      ... def gamma(image, *, exponent=2.0):
+      ... def adjust_gamma(image, *, exponent=2.0):
       ...     return image**exponent
-      >>> tfsql.sql("SELECT gamma([1.0, 3.0], exponent := 2) AS y").fetchall()
+      >>> tfsql.sql("SELECT adjust_gamma([1.0, 3.0], exponent := 2) AS y").fetchall()
       [((1.0, 9.0),)]
     """
     if function is None:
