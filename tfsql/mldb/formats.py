@@ -137,7 +137,7 @@ FORMATS: dict[str, Callable[[Rows, Options], Any]] = {
 
 def json_column(column: pa.ChunkedArray) -> list[Any]:
     """The values of a column as JSON has them."""
-    values: list[Any] = column.to_pylist()
+    values: list[Any] = column.to_pylist(maps_as_pydicts="strict")
     if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type) or pa.types.is_string(column.type):
         return values
     return [json_value(value) for value in values]
@@ -158,8 +158,7 @@ def json_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): json_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        pairs = bool(value) and all(isinstance(item, tuple) and len(item) == 2 for item in value)
-        return {str(k): json_value(v) for k, v in value} if pairs else [json_value(item) for item in value]
+        return [json_value(item) for item in value]
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
