@@ -63,11 +63,14 @@ def _value(parameter: Parameter, value: Any, subject: str) -> Any:
         return parameter.default
     is_right = isinstance(value, parameter.kinds) and (not isinstance(value, bool) or bool in parameter.kinds)
     if not is_right:
-        wanted = " or ".join(_NAMES[kind] for kind in parameter.kinds)
-        raise TypeMismatchError(f"{subject}: {parameter.name} is a {wanted}, not {_json_type(value)}")
+        wanted = _with_article(" or ".join(_NAMES[kind] for kind in parameter.kinds))
+        raise TypeMismatchError(f"{subject}: {parameter.name} is {wanted}, not {_json_type(value)}")
     return value
 
 
 def _json_type(value: Any) -> str:
-    kind = _NAMES.get(type(value), type(value).__name__)
-    return "null" if value is None else f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"
+    return "null" if value is None else _with_article(_NAMES.get(type(value), type(value).__name__))
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
