@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 import tfsql
-from tfsql.custom_operators import OPERATORS
 
 ROWS = 100
 X = np.stack([np.arange(ROWS), np.arange(ROWS) + 1, 2 * np.arange(ROWS)], axis=1).astype(np.float32)
@@ -19,15 +18,12 @@ X = np.stack([np.arange(ROWS), np.arange(ROWS) + 1, 2 * np.arange(ROWS)], axis=1
 
 @pytest.fixture
 def con() -> Iterator[tfsql.Connection]:
-    before = dict(OPERATORS)
     with tfsql.connect() as connection:
         connection.sql(
             "CREATE TABLE t AS SELECT i, [i, i + 1, 2 * i]::FLOAT[3] AS x, "
             f"list_transform(range(i % 4 + 1), lambda j: i + j)::FLOAT[] AS r FROM range({ROWS}) q(i)"
         )
         yield connection
-    OPERATORS.clear()
-    OPERATORS.update(before)
 
 
 class Extent(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import decimal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -385,10 +386,13 @@ def test_tables_made_of_variables(con: tfsql.Connection) -> None:
     np.testing.assert_array_equal(con.sql("FROM kept").numpy()["y"], expected)
 
 
-@pytest.mark.parametrize("sql", ["DESCRIBE x", "SUMMARIZE x", "COPY x TO '/dev/null' (FORMAT csv)"])
-def test_statements_on_a_variable(con: tfsql.Connection, sql: str) -> None:
-    x = np.array([1.0])
-    con.execute(sql)
+def test_statements_on_a_variable(con: tfsql.Connection, tmp_path: Path) -> None:
+    x = np.array([1.0, 2.0])
+    assert con.sql("DESCRIBE x").fetchone()[:2] == ("column0", "DOUBLE")
+    assert con.sql("SUMMARIZE x").fetchone()[:4] == ("column0", "DOUBLE", "1.0", "2.0")
+    con.execute(f"COPY x TO '{tmp_path / 'x.csv'}' (FORMAT csv)")
+    assert (tmp_path / "x.csv").read_text() == "column0\n1.0\n2.0\n"
+    assert len(x) == 2
 
 
 def test_names_that_are_no_table(con: tfsql.Connection) -> None:

@@ -1,4 +1,4 @@
-"""What the tutorial works with: its five kernels and the shipped digits."""
+"""What the tutorial works with: its five kernels, the shipped digits, and what it puts into MLDB."""
 
 from __future__ import annotations
 
@@ -17,6 +17,58 @@ KERNELS = {
     "Box Blur": [0.1] * 9,
     "Approximated Gaussian Blur": [weight / 16 for weight in (1, 2, 1, 2, 4, 2, 1, 2, 1)],
 }
+
+
+# What the tutorial puts: the import of its digits, and its convolution in JavaScript.
+IMPORT = {
+    "type": "import.text",
+    "params": {
+        "dataFileUrl": CSV.as_uri(),
+        "outputDataset": "digits_mnist",
+        "select": '{* EXCLUDING("785")} AS *, "785" AS label',
+        "runOnCreation": True,
+    },
+}
+CONVOLVE = """
+    jseval('
+var row_val = val;
+var dim = Math.sqrt(row_val.length);
+
+function arrangeMatrix(pixels) {
+    // matrix of pixels
+    matrix = [];
+    for (i = 0; i < Math.sqrt(pixels.length); i++) {
+        matrix.push([]);
+        for (j = 0; j < Math.sqrt(pixels.length); j++) {
+            matrix[i].push(pixels[i * Math.sqrt(pixels.length) + j][1]);
+        }
+    }
+    return matrix;
+}
+
+function clamp(at) {
+    return at < dim ? at : dim - 1;
+}
+
+function applyKernel(image, weights) {
+    new_image = [];
+    for (i = 0; i < dim; i++) {
+        for (j = 0; j < dim; j++) {
+            new_value = 0;
+            for (k = 0; k < weights.length; k++) {
+                for (l = 0; l < weights.length; l++) {
+                    new_value += weights[k][l] * image[clamp(i + k)][clamp(j + l)];
+                }
+            }
+            new_image.push(new_value);
+        }
+    }
+    return new_image;
+}
+
+return applyKernel(arrangeMatrix(row_val), arrangeMatrix(kernel));
+', 'val, kernel', valueExpr, kernel) AS *
+"""
 
 
 def filter_of(name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from tfsql.backends.base import Backend, Columns
 from tfsql.bind import View
 from tfsql.bind.functions import FunctionDefinition
 from tfsql.bind.functions import definitions as function_definitions
-from tfsql.types import quote
+from tfsql.types import quote, quote_text
 
 _MARK = "tfsql_view"
 _DEFINITION = re.compile(rf"{_MARK}\"? AS \(SELECT '((?:[^']|'')*)' AS definition\)", re.DOTALL)
@@ -23,9 +23,9 @@ _DEFINITION = re.compile(rf"{_MARK}\"? AS \(SELECT '((?:[^']|'')*)' AS definitio
 def shell(definition: str, columns: Columns) -> str:
     """The query of a shell view: the definition's columns, and an error for whoever reads it without tfsql."""
     typed = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in columns)
-    text = definition.replace("'", "''")
     refusal = "error('This view holds tensor operators; read it through tfsql: ' || definition)"
-    return f"WITH {_MARK} AS (SELECT '{text}' AS definition) SELECT {typed} FROM {_MARK} WHERE {refusal} IS NULL"
+    carried = f"WITH {_MARK} AS (SELECT {quote_text(definition)} AS definition)"
+    return f"{carried} SELECT {typed} FROM {_MARK} WHERE {refusal} IS NULL"
 
 
 def views_among(views: Iterable[tuple[str, str, str, str]]) -> list[View]:

@@ -20,6 +20,7 @@ from tfsql.errors import ParseError, TfsqlError, did_you_mean
 from tfsql.terminal.messages import tell, tell_error
 from tfsql.terminal.output import MODES, PARQUET, open_output
 from tfsql.terminal.run import EXIT_INTERRUPTED, decoded, named_errors, read_file, run_text
+from tfsql.types import quote_text
 
 if TYPE_CHECKING:
     from tfsql.session import Connection
@@ -228,9 +229,8 @@ def _set(connection: Connection, setting: str) -> None:
     name, equals, value = setting.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise ParseError(f"--set takes NAME=VALUE, not {setting}")
-    quoted = value.replace("'", "''")
     try:
-        connection.execute(f"SET {name} = '{quoted}'")
+        connection.execute(f"SET {name} = {quote_text(value)}")
     except TfsqlError as error:
         error.sql = error.span = None
         error.message = f"--set {setting}: {error.message}"

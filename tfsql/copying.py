@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tfsql.errors import BackendError
+from tfsql.flatten import distinct_names
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -64,7 +65,7 @@ class ParquetFile:
         import pyarrow.parquet as pq
 
         partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        named = pa.schema([f.with_name(name) for f, name in zip(schema, _distinct(schema.names), strict=True)])
+        named = pa.schema([f.with_name(name) for f, name in zip(schema, distinct_names(schema.names), strict=True)])
         count = 0
         try:
             with pq.ParquetWriter(partial, named, compression=self.compression) as writer:
@@ -102,13 +103,3 @@ class _Group:
         if sum(b.nbytes for b in self.batches) >= _ROW_GROUP_BYTES:
             yield pa.Table.from_batches(self.batches)
             self.batches = []
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """The names of columns, each once: a name that is there already gets ``_1``, ``_2``, ..."""
-    seen: dict[str, int] = {}
-    made = []
-    for name in names:
-        count = seen[name] = seen.get(name, -1) + 1
-        made.append(f"{name}_{count}" if count else name)
-    return made

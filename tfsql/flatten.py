@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tfsql.errors import TypeMismatchError
-from tfsql.types import Array, SqlType, Struct, display, quote
+from tfsql.types import Array, SqlType, Struct, display, quote, quote_text
 
 
 def spread_columns(kind: SqlType) -> list[tuple[str, SqlType]] | None:
@@ -26,6 +27,25 @@ def spread_columns(kind: SqlType) -> list[tuple[str, SqlType]] | None:
     return [(path[1:], item) for path in paths]
 
 
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """The names of columns, each once: one that has come before gets ``_1``, ``_2``, ..."""
+    seen: dict[str, int] = {}
+    made = []
+    for name in names:
+        count = seen[name] = seen.get(name, -1) + 1
+        made.append(f"{name}_{count}" if count else name)
+    return made
+
+
+def innermost(value: Any) -> Iterator[Any]:
+    """The values inside nested lists and tuples, in order; of anything else itself."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from innermost(item)
+    else:
+        yield value
+
+
 # -- in SQL: a row as two lists, its paths and its values --------------------------------------------------------------
 
 
@@ -37,7 +57,7 @@ def top_level(row: str, kind: SqlType) -> tuple[str, str]:
     """
     if isinstance(kind, Array):
         return f"list_transform(range(len({row})), lambda i: i::VARCHAR)", f"{row}::{Array(kind.item, None)}"
-    names = ", ".join(_string(name) for name, _ in _fields(kind))
+    names = ", ".join(quote_text(name) for name, _ in _fields(kind))
     fields = [(f"{row}.{quote(name)}", field) for name, field in _fields(kind)]
     return f"[{names}]", f"[{', '.join(_as_common([sql for sql, _ in fields], [field for _, field in fields]))}]"
 
@@ -62,7 +82,7 @@ def _paths(sql: str, kind: SqlType, prefix: str, depth: int) -> str:
             _paths(
                 f"{sql}.{quote(name)}",
                 field,
-                f"{prefix} || {_string(name)}" if prefix == "''" else f"{prefix} || '.' || {_string(name)}",
+                f"{prefix} || {quote_text(name)}" if prefix == "''" else f"{prefix} || '.' || {quote_text(name)}",
                 depth,
             )
             for name, field in kind.fields
@@ -122,10 +142,6 @@ def _as_common(sqls: list[str], kinds: list[SqlType]) -> list[str]:
         is_same = len({str(kind) for kind in kinds}) == 1
         return [sql if is_same else f"({sql})::VARCHAR" for sql in sqls]
     return [f"({sql})::{_common_scalar(kinds)}" for sql in sqls]
-
-
-def _string(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 # -- in Arrow: every column as columns of scalars ----------------------------------------------------------------------

@@ -244,10 +244,9 @@ class Relation:
 
     def _named_columns(self) -> Iterator[tuple[str, SqlType, pa.ChunkedArray]]:
         """Name, type and values of each column; a name that is there already gets ``_1``, ``_2``, ..."""
-        seen: dict[str, int] = {}
-        for (name, kind), column in zip(self._shape(), self.nested_table().columns, strict=True):
-            count = seen[name] = seen.get(name, -1) + 1
-            yield f"{name}_{count}" if count else name, kind, column
+        names = flatten.distinct_names(self.columns)
+        kinds = (kind for _, kind in self._shape())
+        yield from zip(names, kinds, self.nested_table().columns, strict=True)
 
     def nested_table(self) -> pa.Table:
         """The rows as an Arrow table with nested lists in the place of tensors, computed once."""

@@ -263,23 +263,17 @@ class StatementRun:
             weakref.finalize(relation, self._connection.unused_tables.extend, list(self._tables))
 
     def _run(self, bound: Bound) -> EngineResult:
-        for use in bound.uses:
-            use.kernel.restart()
-        with self._kernel_errors(bound.uses):
+        with self._kernels_at_work(bound.uses):
             return _Watched(self._backend.execute(bound.sql, bound.parameters), lambda: self._kernel_errors(bound.uses))
 
     def _run_arrow(self, bound: Bound) -> pa.Table:
-        for use in bound.uses:
-            use.kernel.restart()
-        with self._kernel_errors(bound.uses):
+        with self._kernels_at_work(bound.uses):
             if bound.stream is None:
                 return self._backend.arrow(bound.sql, bound.parameters)
             return self._streamed(bound.stream)
 
     def _run_batches(self, bound: Bound) -> Iterator[pa.RecordBatch]:
-        for use in bound.uses:
-            use.kernel.restart()
-        with self._kernel_errors(bound.uses):
+        with self._kernels_at_work(bound.uses):
             if bound.stream is None:
                 rows = batch_rows(self._backend.describe(bound.sql, bound.parameters))
                 yield from self._backend.stream(bound.sql, bound.parameters, rows)
@@ -287,16 +281,12 @@ class StatementRun:
                 yield from streamed_batches(bound.stream, *self._batches(bound.stream))
 
     def _run_rows(self, bound: Bound, stream: Stream) -> Iterator[list[tuple[Any, ...]]]:
-        for use in bound.uses:
-            use.kernel.restart()
-        with self._kernel_errors(bound.uses):
+        with self._kernels_at_work(bound.uses):
             yield from streamed_rows(stream, *self._batches(stream))
 
     def _copy(self, bound: Bound, stream: Stream, target: ParquetFile) -> None:
         """Writes the batches to a file, each while the next one is computed."""
-        for use in bound.uses:
-            use.kernel.restart()
-        with self._kernel_errors(bound.uses):
+        with self._kernels_at_work(bound.uses):
             schema, batches = self._batches(stream)
             empty = pa.RecordBatch.from_arrays([pa.array([], part.type) for part in schema], schema=schema)
             computed = streamed_table(stream, schema, [empty]).schema
@@ -311,10 +301,9 @@ class StatementRun:
             batch = constant_batch(stream)
             return batch.schema, [batch]
         rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))
-        if stream.scan is not None:
-            scan = self._backend.scan(stream.scan.table, stream.scan.columns, rows)
-            if scan is not None:
-                return scan.schema, scan
+        table = None if stream.scan is None else self._backend.scan(stream.scan.table, stream.scan.columns)
+        if table is not None:
+            return table.schema, self._backend.batches(table, rows)
         batches = self._backend.stream(stream.sql, stream.parameters, rows)
         return batches.schema, read_ahead(batches)
 
@@ -327,6 +316,14 @@ class StatementRun:
         run_arrow, run_batches = partial(self._run_arrow, bound), partial(self._run_batches, bound)
         run_rows = partial(self._run_rows, bound, stream)
         return Relation(columns, None, run_arrow, self._explain_text, run_batches, run_rows)
+
+    @contextmanager
+    def _kernels_at_work(self, uses: Sequence[KernelUse]) -> Iterator[None]:
+        """One run: the kernels forget the one before; their errors are told as ``_kernel_errors`` does."""
+        for use in uses:
+            use.kernel.restart()
+        with self._kernel_errors(uses):
+            yield
 
     @contextmanager
     def _kernel_errors(self, uses: Sequence[KernelUse]) -> Iterator[None]:

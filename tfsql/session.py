@@ -25,6 +25,7 @@ from tfsql.result import Relation
 from tfsql.running import Parameters, Request, StatementRun, deep_recursion, named_parameters
 from tfsql.source import Source, Statement, lift_literals, statements
 from tfsql.split import KernelCache
+from tfsql.types import quote_text
 from tfsql.variables import caller_variables, table_from, table_names
 
 if TYPE_CHECKING:
@@ -319,9 +320,8 @@ class Connection:
 
     def _file_types(self, path: str) -> Mapping[str, str]:
         """The ARRAY columns of a Parquet file; none where the file cannot be read, which the scan itself reports."""
-        escaped = path.replace("'", "''")
-        key = parquet.SCHEMA_KEY
-        sql = f"SELECT value FROM parquet_kv_metadata('{escaped}') WHERE key::VARCHAR = '{key}' LIMIT 1"
+        file, key = quote_text(path), quote_text(parquet.SCHEMA_KEY)
+        sql = f"SELECT value FROM parquet_kv_metadata({file}) WHERE key::VARCHAR = {key} LIMIT 1"
         with suppress(TfsqlError):
             row = self.backend.execute(sql, {}).fetchone()
             return parquet.array_columns(row[0]) if row else {}

@@ -90,13 +90,13 @@ class KernelCache:
         program = Program.of(value, self._settings["tfsql_max_cell_bytes"])
         arguments = [constant.value for constant in constants_in_order(value) if constant.is_argument]
         is_lowered = self._settings["tfsql_lowering"]
-        ways = f"lowering {is_lowered}, {program.max_cell_bytes} bytes"
-        key = f"{program.key}\n{[hash(array.tobytes()) for array in arguments]}\n{ways}"
+        structure = f"{program.key}\nlowering {is_lowered}, {program.max_cell_bytes} bytes"
+        key = f"{structure}\n{[hash(array.tobytes()) for array in arguments]}"
         with self._lock:
             if key in self._kernels and not program.is_stateful:
                 self._kernels.move_to_end(key)
                 return self._kernels[key]
-            kernel = Kernel(self._traces_of(program, is_lowered=is_lowered), self.next_name(), arguments)
+            kernel = Kernel(self._traces_of(program, structure, is_lowered=is_lowered), self.next_name(), arguments)
             self._register(kernel, [sql_type(leaf.type) for leaf in program.leaves])
             stored = key if not program.is_stateful else kernel.name
             self._kernels[stored] = kernel
@@ -105,16 +105,15 @@ class KernelCache:
             self._drop_unused()
             return kernel
 
-    def _traces_of(self, program: Program, *, is_lowered: bool) -> Traces:
-        """The traced functions of a program; of equal ones, whose arguments have other values, as long as they live."""
+    def _traces_of(self, program: Program, structure: str, *, is_lowered: bool) -> Traces:
+        """The traced functions of a program, shared by all of one structure as long as one of them lives."""
         from tfsql.kernel import Traces
 
-        if program.is_stateful:
-            return Traces(program, is_lowered=is_lowered)
-        key = f"{program.key}\nlowering {is_lowered}, {program.max_cell_bytes} bytes"
-        traces = self._traces.get(key)
+        traces = None if program.is_stateful else self._traces.get(structure)
         if traces is None:
-            traces = self._traces[key] = Traces(program, is_lowered=is_lowered)
+            traces = Traces(program, is_lowered=is_lowered)
+            if not program.is_stateful:
+                self._traces[structure] = traces
         return traces
 
     def _drop_unused(self) -> None:

@@ -128,6 +128,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def quote_text(text: str) -> str:
+    """``text`` as a SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def is_complex(sql_type: SqlType) -> str | None:
     """The complex dtype that ``STRUCT(real, imag)`` stands for, or None."""
     if not isinstance(sql_type, Struct) or [name for name, _ in sql_type.fields] != ["real", "imag"]:

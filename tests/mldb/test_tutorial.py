@@ -12,68 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from tutorial import CSV, KERNELS
+from tutorial import CONVOLVE, IMPORT, KERNELS
 
 from tfsql.mldb import Connection
-
-CONVOLVE = """
-    jseval('
-var row_val = val;
-var dim = Math.sqrt(row_val.length);
-
-function arrangeMatrix(pixels) {
-    // matrix of pixels
-    matrix = [];
-    for (i = 0; i < Math.sqrt(pixels.length); i++) {
-        matrix.push([]);
-        for (j = 0; j < Math.sqrt(pixels.length); j++) {
-            matrix[i].push(pixels[i * Math.sqrt(pixels.length) + j][1]);
-        }
-    }
-    return matrix;
-}
-
-function clamp(at) {
-    return at < dim ? at : dim - 1;
-}
-
-function applyKernel(image, weights) {
-    new_image = [];
-    for (i = 0; i < dim; i++) {
-        for (j = 0; j < dim; j++) {
-            new_value = 0;
-            for (k = 0; k < weights.length; k++) {
-                for (l = 0; l < weights.length; l++) {
-                    new_value += weights[k][l] * image[clamp(i + k)][clamp(j + l)];
-                }
-            }
-            new_image.push(new_value);
-        }
-    }
-    return new_image;
-}
-
-return applyKernel(arrangeMatrix(row_val), arrangeMatrix(kernel));
-', 'val, kernel', valueExpr, kernel) AS *
-"""
 
 
 @pytest.fixture(scope="module")
 def mldb() -> Any:
     # cell: a connection, and the digits
     connection = Connection()
-    response = connection.put(
-        "/v1/procedures/import_digits_mnist",
-        {
-            "type": "import.text",
-            "params": {
-                "dataFileUrl": CSV.as_uri(),
-                "outputDataset": "digits_mnist",
-                "select": '{* EXCLUDING("785")} AS *, "785" AS label',
-                "runOnCreation": True,
-            },
-        },
-    )
+    response = connection.put("/v1/procedures/import_digits_mnist", IMPORT)
     assert (response.status_code, repr(response)) == (201, "<Response [201]>")
     yield connection
     connection.close()

@@ -12,23 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mldb.test_tutorial import CONVOLVE
 from server.running import Server
-from tutorial import CSV, KERNELS
+from tutorial import CONVOLVE, CSV, IMPORT, KERNELS
 
 import tfsql
 from tfsql import mldb
 from tfsql.errors import BackendError, BindError, ForbiddenError, ResourceError, ShapeError, TypeMismatchError
 
-IMPORT = {
-    "type": "import.text",
-    "params": {
-        "dataFileUrl": CSV.as_uri(),
-        "outputDataset": "digits_mnist",
-        "select": '{* EXCLUDING("785")} AS *, "785" AS label',
-        "runOnCreation": True,
-    },
-}
 PICTURE = "SELECT * EXCLUDING(label) FROM digits_mnist WHERE rowName() = '7'"
 
 

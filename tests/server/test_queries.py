@@ -195,6 +195,7 @@ def test_a_client_that_leaves_cancels_its_query(server: Server) -> None:
         connection.sendall(request)
         wait_for(lambda: "left" in running(server))
     wait_for(lambda: "left" not in running(server))
+    assert server.sql("SELECT 1").status == 200
 
 
 def test_a_client_that_leaves_amid_the_rows_frees_its_place(server: Server) -> None:

@@ -35,15 +35,6 @@ class EngineStream(Protocol):
     def __next__(self) -> pa.RecordBatch: ...
 
 
-class ArrowScan(Protocol):
-    """The batches of a table in memory."""
-
-    @property
-    def schema(self) -> pa.Schema: ...
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
-
-
 class Backend(Protocol):
     """A relational engine. Every method raises only errors of ``tfsql.errors``."""
 
@@ -82,9 +73,15 @@ class Backend(Protocol):
     def register_table(self, name: str, table: Any) -> None:
         """Makes an Arrow table or a data frame readable under ``name``, without a copy where the engine can."""
 
-    def scan(self, name: str, columns: Sequence[tuple[str, str | None]], rows: int) -> ArrowScan | None:
-        """The columns of a registered Arrow table as batches, without a copy, given as pairs (name in the batch, name
-        in the table or None for zeros); None where the engine would not hand them on as they are."""
+    def scan(self, name: str, columns: Sequence[tuple[str, str | None]]) -> pa.Table | None:
+        """Columns of a registered Arrow table, without a copy; None where the engine would hand on other types.
+
+        Args:
+          columns: the name in the result, and the name in the table or None for zeros.
+        """
+
+    def batches(self, table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a table in batches of so many, until ``interrupt`` ends them in an error."""
 
     def unregister_table(self, name: str) -> None:
         """Removes what ``register_table`` made."""

@@ -163,7 +163,7 @@ class DuckDBBackend:
         if isinstance(table, pa.Table):
             self._tables[name] = table
 
-    def scan(self, name: str, columns: Sequence[tuple[str, str | None]], rows: int) -> ArrowScan | None:
+    def scan(self, name: str, columns: Sequence[tuple[str, str | None]]) -> pa.Table | None:
         table = self._tables.get(name)
         positions = {column.lower(): index for index, column in enumerate(table.column_names)} if table else {}
         if table is None or len(positions) < table.num_columns:
@@ -174,8 +174,16 @@ class DuckDBBackend:
         parts = [place if source is None else table.column(positions[source.lower()]) for _, source in columns]
         if not all(is_kept_by_duckdb(part.type) for part in parts):
             return None
+        return pa.Table.from_arrays(parts, [made for made, _ in columns])
+
+    def batches(self, table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:
         self._is_interrupted.clear()
-        return ArrowScan(pa.Table.from_arrays(parts, [made for made, _ in columns]), rows, self._is_interrupted)
+        # Many small chunks would be many small batches.
+        has_small = any(column.num_chunks > 1 + len(column) // rows for column in table.columns)
+        for batch in (table.combine_chunks() if has_small else table).to_batches(max_chunksize=rows):
+            if self._is_interrupted.is_set():
+                raise BackendError("Interrupted!")
+            yield batch
 
     def has_table(self, parts: Sequence[str]) -> bool:
         return self._exists("information_schema.tables", "table_catalog", "table_schema", "table_name", parts)
@@ -203,24 +211,6 @@ class DuckDBBackend:
 
     def _guarded(self) -> contextlib.AbstractContextManager[None]:
         return _guarded(self._lock)
-
-
-class ArrowScan:
-    """The batches of an Arrow table that is in memory, until the connection is interrupted."""
-
-    def __init__(self, table: pa.Table, rows: int, is_interrupted: threading.Event):
-        # Many small chunks would be many small batches.
-        has_small = any(column.num_chunks > 1 + len(column) // rows for column in table.columns)
-        self._table = table.combine_chunks() if has_small else table
-        self._rows = rows
-        self._is_interrupted = is_interrupted
-        self.schema: pa.Schema = table.schema
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._table.to_batches(max_chunksize=self._rows):
-            if self._is_interrupted.is_set():
-                raise BackendError("Interrupted!")
-            yield batch
 
 
 def is_kept_by_duckdb(kind: pa.DataType) -> bool:

@@ -22,7 +22,7 @@ from tfsql.bind.literals import field_name
 from tfsql.errors import BindError, ParseError, TfsqlError, UnsupportedError
 from tfsql.source import CLOSING, OPENING, PLACEHOLDER_PREFIX, Statement, statements
 from tfsql.sugar import desugar
-from tfsql.types import quote
+from tfsql.types import quote, quote_text
 
 _REFUSAL = "This function holds tensor operators; call it through tfsql: "
 _SHELL = re.compile(rf"^\"?error\"?\('{_REFUSAL}((?:[^']|'')*)'\)$", re.DOTALL)
@@ -78,7 +78,7 @@ def shell(created: CreateFunction) -> str:
     }
     content |= {"doc": definition.doc} if definition.doc else {}
     content |= {"has_dollar_names": True} if definition.has_dollar_names else {}
-    refusal = f"error({_string(_REFUSAL + json.dumps(content))})"
+    refusal = f"error({quote_text(_REFUSAL + json.dumps(content))})"
     return f"{created.head} {quote(definition.name)}({', '.join(names)}) AS {refusal}"
 
 
@@ -101,10 +101,6 @@ def definitions(macros: Iterable[tuple[str, Sequence[str], str]]) -> dict[str, F
             has_dollar_names=content.get("has_dollar_names", False),
         )
     return {name: definition for name, definition in found.items() if name not in overloaded}
-
-
-def _string(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def read_create(statement: Statement) -> CreateFunction | None:

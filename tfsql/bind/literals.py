@@ -10,6 +10,7 @@ import numpy as np
 from sqlglot import exp
 
 from tfsql.errors import ParseError, ShapeError, TypeMismatchError
+from tfsql.flatten import innermost
 from tfsql.tree import Constant
 from tfsql.types import ARGUMENT_SIZE, TensorType
 
@@ -70,7 +71,7 @@ def weak_constant(value: Any) -> Constant:
       ShapeError: nested lists of different lengths.
       TypeMismatchError: a NULL, or text among numbers.
     """
-    leaves = list(_leaves(value))
+    leaves = list(innermost(value))
     if any(leaf is None for leaf in leaves):
         raise TypeMismatchError("A NULL stands inside an array", hint="Replace it by a number")
     kinds = {type(leaf) for leaf in leaves}
@@ -88,14 +89,6 @@ def weak_constant(value: Any) -> Constant:
         return from_array(flat.reshape(encoded.shape), is_bytes=bytes in kinds)
     names = " and ".join(sorted(kind.__name__ for kind in kinds))
     raise TypeMismatchError(f"An array mixes values of different types: {names}")
-
-
-def _leaves(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
 
 
 def _rectangular(value: Any, dtype: Any) -> np.ndarray:

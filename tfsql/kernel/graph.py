@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from collections.abc import Sequence as Sequence_
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -58,7 +58,7 @@ class Program:
     results: tuple[Node, ...]
     max_cell_bytes: int = MAX_CELL_BYTES
     fixed: Mapping[Leaf, np.ndarray] = field(default_factory=dict)
-    settled: Mapping[Call, Sequence_[np.ndarray]] = field(default_factory=dict)
+    settled: Mapping[Call, SequenceOf[np.ndarray]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: Value, max_cell_bytes: int = MAX_CELL_BYTES) -> Program:
@@ -265,7 +265,7 @@ class Statics:
       ValueError: TensorFlow's shape function refuses the shapes, or an output is larger than a cell may be.
     """
 
-    def __init__(self, program: Program, leaf_shapes: Sequence_[Shape]):
+    def __init__(self, program: Program, leaf_shapes: SequenceOf[Shape]):
         self._program = program
         with tf.Graph().as_default():
             inputs: dict[Node, tf.Tensor] = {

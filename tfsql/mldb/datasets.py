@@ -63,11 +63,8 @@ def record(store: Store, dataset: str, rows: Iterable[Any]) -> None:
                 "value": pa.array([json.dumps(cell[2]) for cell in cells]),
             }
         )
-        store.connection.backend.register_table("tfsql_recorded", table)
-        try:
-            store.run(f"INSERT INTO {CELLS} FROM tfsql_recorded")
-        finally:
-            store.connection.backend.unregister_table("tfsql_recorded")
+        with store.lending(table) as lent:
+            store.run(f"INSERT INTO {CELLS} FROM {lent}")
 
 
 def _cells(row: Any) -> list[tuple[str, str, Any]]:
@@ -105,12 +102,9 @@ def commit(store: Store, dataset: str) -> None:
         raise ParseError(f"{ROW_NAME} is the name of the row and cannot be one of its columns")
     arrays = {name: _array([cells.get(i) for i in range(len(positions))]) for name, cells in columns.items()}
     table = pa.table(arrays | {ROW_NAME: pa.array(list(positions))})
-    store.connection.backend.register_table("tfsql_committed", table)
-    try:
-        store.run(f"CREATE OR REPLACE TABLE {quote(dataset)} AS FROM tfsql_committed")
-    finally:
-        store.connection.backend.unregister_table("tfsql_committed")
-        store.connection.catalog.forget()
+    with store.lending(table) as lent:
+        store.run(f"CREATE OR REPLACE TABLE {quote(dataset)} AS FROM {lent}")
+    store.connection.catalog.forget()
 
 
 def _array(values: list[Any]) -> pa.Array:

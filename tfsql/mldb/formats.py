@@ -150,7 +150,7 @@ def json_value(value: Any) -> Any:
     if isinstance(value, decimal.Decimal):
         return _number(float(value))
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return {"ts": _iso(value)}
+        return {"ts": iso_time(value)}
     if isinstance(value, datetime.timedelta):
         return {"interval": f"{value.total_seconds()}s"}
     if isinstance(value, bytes):
@@ -168,7 +168,8 @@ def _number(value: float) -> Any:
     return {"num": "NaN" if math.isnan(value) else "Inf" if value > 0 else "-Inf"}
 
 
-def _iso(value: Any) -> str:
+def iso_time(value: datetime.datetime | datetime.date | datetime.time) -> str:
+    """A time as MLDB writes it, in UTC; one without a zone is taken to be."""
     if not isinstance(value, datetime.datetime):
         return f"{value.isoformat()}T00:00:00Z" if isinstance(value, datetime.date) else str(value.isoformat())
     in_utc = value.astimezone(datetime.UTC).replace(tzinfo=None) if value.tzinfo else value

@@ -25,11 +25,12 @@ import pyarrow as pa
 from tfsql.errors import BindError, ParseError, Span, TfsqlError
 from tfsql.mldb.datasets import output_dataset
 from tfsql.mldb.files import local_file
+from tfsql.mldb.formats import iso_time
 from tfsql.mldb.parameters import parameter, required
 from tfsql.mldb.store import Store
-from tfsql.mldb.texts import string, with_calls_replaced
+from tfsql.mldb.texts import with_calls_replaced
 from tfsql.sugar import ROW_NAME
-from tfsql.types import quote
+from tfsql.types import quote, quote_text
 
 NAME = "import.text"
 PARAMETERS = (
@@ -128,7 +129,7 @@ class _Import:
             raise ParseError(f"{self._url}: {_told(bad)}", hint="ignoreBadLines leaves such lines out")
         file.skipped = sorted({*file.skipped, *self._rejected_lines()})
         timestamp = self._params["timestamp"]
-        shown = _iso(modified) if timestamp is None else timestamp
+        shown = iso_time(modified) if timestamp is None else timestamp
         with self._store.transaction():
             count = self._make(file, modified)
             self._store.put("datasets", self._dataset, {"type": "tabular", "timestamp": shown})
@@ -226,16 +227,16 @@ class _Import:
 
     def _reading(self, file: _TextFile) -> str:
         """The arguments by which the engine reads a file."""
-        char = string(self._params["quoteChar"])
+        char = quote_text(self._params["quoteChar"])
         return (
-            f"{string(str(file.path))}, header = false, skip = {file.first_line - 1}, "
-            f"delim = {string(self._params['delimiter'])}, quote = {char}, escape = {char}, "
-            f"encoding = {string(self._encoding)}, ignore_errors = true"
+            f"{quote_text(str(file.path))}, header = false, skip = {file.first_line - 1}, "
+            f"delim = {quote_text(self._params['delimiter'])}, quote = {char}, escape = {char}, "
+            f"encoding = {quote_text(self._encoding)}, ignore_errors = true"
         )
 
     def _sniffed(self, file: _TextFile) -> list[str]:
         """The types of the columns that the engine sees in the whole file; none where it cannot make them out."""
-        candidates = ", ".join(map(string, _TYPES))
+        candidates = ", ".join(map(quote_text, _TYPES))
         with suppress(TfsqlError):
             ((columns,),) = self._store.run(
                 f"SELECT Columns FROM sniff_csv({self._reading(file)}, sample_size = -1, "
@@ -284,8 +285,8 @@ class _Import:
         """Makes the dataset; the number of its rows."""
         calls = {
             "linenumber": f"CAST({quote(ROW_NAME)} AS BIGINT)",
-            "filetimestamp": f"TIMESTAMP {string(modified.replace(tzinfo=None).isoformat(' '))}",
-            "datafileurl": string(self._url),
+            "filetimestamp": f"TIMESTAMP {quote_text(modified.replace(tzinfo=None).isoformat(' '))}",
+            "datafileurl": quote_text(self._url),
         }
         select, where, named = (with_calls_replaced(self._params[part], calls) for part in ("select", "where", "named"))
         parts = [
@@ -330,12 +331,8 @@ class _Import:
         passed = np.searchsorted(skipped - np.arange(len(skipped)), positions, side="right")
         lines = pa.table({_POSITION: pa.array(positions + 1), _LINE: pa.array(positions + passed + file.first_line)})
         name = f"{_STAGING}_lines"
-        backend = self._store.connection.backend
-        backend.register_table(f"{name}_arrow", lines)
-        try:
-            self._store.run(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {name}_arrow")
-        finally:
-            backend.unregister_table(f"{name}_arrow")
+        with self._store.lending(lines) as lent:
+            self._store.run(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM {lent}")
         return name
 
 
@@ -369,7 +366,3 @@ def _told(bad: list[tuple[int, str]]) -> str:
     more = len(bad) - 1
     line, message = bad[0]
     return f"line {line}: {message}" + (f" ({more} more lines are bad)" if more else "")
-
-
-def _iso(time: datetime.datetime) -> str:
-    return time.astimezone(datetime.UTC).replace(tzinfo=None).isoformat() + "Z"

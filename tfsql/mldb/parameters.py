@@ -35,6 +35,18 @@ def required(name: str, *kinds: type) -> Parameter:
     return Parameter(name, kinds, is_required=True)
 
 
+def json_schema(declared: Sequence[Parameter]) -> dict[str, Any]:
+    """The JSON schema of an object of these parameters."""
+    properties = {
+        parameter.name: {"type": kinds[0] if len(kinds) == 1 else kinds}
+        for parameter in declared
+        for kinds in [[_NAMES[kind] for kind in parameter.kinds]]
+    }
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    names = [parameter.name for parameter in declared if parameter.is_required]
+    return {**schema, "required": names} if names else schema
+
+
 def read_parameters(declared: Sequence[Parameter], given: Any, subject: str) -> dict[str, Any]:
     """The value of each parameter, its default where none is given; null is as good as absent.
 

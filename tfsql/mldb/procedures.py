@@ -18,7 +18,7 @@ from tfsql.mldb.files import local_path
 from tfsql.mldb.parameters import Parameter, parameter, read_parameters, required
 from tfsql.mldb.store import Store
 from tfsql.sugar import ROW_NAME
-from tfsql.types import quote
+from tfsql.types import quote, quote_text
 
 RUN_ON_CREATION = "runOnCreation"
 _ON_CREATION = parameter(RUN_ON_CREATION, bool, default=True)
@@ -103,19 +103,18 @@ def _write(store: Store, table: Any, path: Path, params: dict[str, Any]) -> None
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     if not path.parent.is_dir():
         raise BindError(f"There is no directory {path.parent}")
-    backend = store.connection.backend
-    backend.register_table("tfsql_exported", table)
-    char = texts.string(params["quoteChar"])
+    char = quote_text(params["quoteChar"])
+    options = (
+        f"FORMAT csv, HEADER {params['headers']}, DELIMITER {quote_text(params['delimiter'])}, "
+        f"QUOTE {char}, ESCAPE {char}, COMPRESSION {compression}"
+    )
     try:
-        store.run(
-            f"COPY tfsql_exported TO {texts.string(str(partial))} (FORMAT csv, HEADER {params['headers']}, "
-            f"DELIMITER {texts.string(params['delimiter'])}, QUOTE {char}, ESCAPE {char}, COMPRESSION {compression})"
-        )
+        with store.lending(table) as lent:
+            store.run(f"COPY {lent} TO {quote_text(str(partial))} ({options})")
         os.replace(partial, path)
     except OSError as error:
         raise BindError(f"Cannot write {path}: {error.strerror}") from error
     finally:
-        backend.unregister_table("tfsql_exported")
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 

@@ -29,19 +29,21 @@ if TYPE_CHECKING:
 OK, CREATED, NO_CONTENT = 200, 201, 204
 BAD_REQUEST, NOT_FOUND, NOT_ALLOWED, CONFLICT = 400, 404, 405, 409
 
-_QUERY: tuple[Parameter, ...] = (
+QUERY: tuple[Parameter, ...] = (
     required("q", str),
     parameter("format", str, default="full"),
     parameter("headers", bool, str, default=True),
     parameter("rowNames", bool, str, default=True),
     parameter("rowHashes", bool, str, default=False),
 )
-_RESOURCE: tuple[Parameter, ...] = (
+RESOURCE: tuple[Parameter, ...] = (
     parameter("id", str),
     required("type", str),
     parameter("params", dict),
     parameter("persistent", bool, default=True),
 )
+RUN: tuple[Parameter, ...] = (parameter("id", str), parameter("params", dict))
+APPLICATION: tuple[Parameter, ...] = (required("input", dict, list, str, int, float, bool),)
 _TYPES: dict[str, tuple[str, ...]] = {
     "functions": tuple(FUNCTION_TYPES),
     "procedures": tuple(PROCEDURE_TYPES),
@@ -139,7 +141,7 @@ class Resources:
 
     def query(self, payload: Any) -> Answer:
         """``/v1/query``: the rows of a statement in one of the formats."""
-        given = read_parameters(_QUERY, payload, "query")
+        given = read_parameters(QUERY, payload, "query")
         options = formats.Options(*(_truth(given[name], name) for name in ("headers", "rowNames", "rowHashes")))
         relation = self._connection.sql(given["q"], row_names=True)
         if relation is None:
@@ -271,23 +273,23 @@ class Resources:
     def start_run(self, payload: Any, name: str) -> Answer:
         """POST ``.../runs``: runs the procedure, with other parameters where ``params`` has some."""
         config = self._known("procedures", name)
-        given = read_parameters((parameter("id", str), parameter("params", dict)), payload, "a run")
+        given = read_parameters(RUN, payload, "a run")
         params = check_procedure(config["type"], {**config["params"], **(given["params"] or {})})
         return Answer(CREATED, self._run(name, config["type"], params, given["id"]))
 
     def runs(self, payload: Any, name: str) -> Answer:
         self._known("procedures", name)
-        return Answer(OK, [run["id"] for (procedure, _), run in self._runs_of(name)])
+        return Answer(OK, [run["id"] for run in self._runs_of(name)])
 
     def run(self, payload: Any, name: str, run: str) -> Answer:
         self._known("procedures", name)
-        for _, found in self._runs_of(name):
+        for found in self._runs_of(name):
             if found["id"] == run:
                 return Answer(OK, found)
         raise RequestError(NOT_FOUND, f'The procedure "{name}" has no run "{run}"')
 
-    def _runs_of(self, name: str) -> list[tuple[tuple[str, str], dict[str, Any]]]:
-        return [((name, key), run) for key, run in self._runs.items() if run["procedure"] == name]
+    def _runs_of(self, name: str) -> list[dict[str, Any]]:
+        return [run for run in self._runs.values() if run["procedure"] == name]
 
     def _run(self, name: str, kind: str, params: dict[str, Any], run: str | None = None) -> dict[str, Any]:
         started = _now()
@@ -404,7 +406,7 @@ def _types(kind: str) -> tuple[str, ...]:
 def _config(payload: Any, kind: str) -> dict[str, Any]:
     """The configuration of a resource, its type one that there is."""
     types, what = _types(kind), f"a {kind[:-1]}"
-    given = read_parameters(_RESOURCE, payload, what)
+    given = read_parameters(RESOURCE, payload, what)
     if given["type"] not in types:
         hint = did_you_mean(given["type"], types)
         raise BindError(f'There is no type "{given["type"]}" of {kind}. Types are: {", ".join(types)}', hint=hint)
@@ -415,7 +417,7 @@ def _config(payload: Any, kind: str) -> dict[str, Any]:
 
 def _input(payload: Any) -> Any:
     """The ``input`` of an application."""
-    return read_parameters((required("input", dict, list, str, int, float, bool),), payload, "an application")["input"]
+    return read_parameters(APPLICATION, payload, "an application")["input"]
 
 
 def _call(name: str, argument: Any) -> str:
@@ -443,4 +445,4 @@ def _named(relation: Relation) -> Any:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat() + "Z"
+    return formats.iso_time(datetime.datetime.now(datetime.UTC))

@@ -11,10 +11,13 @@ from tfsql.errors import TfsqlError
 from tfsql.types import quote
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tfsql.session import Connection
 
 _SCHEMA = "tfsql_mldb"
 RESOURCES, CELLS = f"{_SCHEMA}.resources", f"{_SCHEMA}.cells"
+_LENT = "tfsql_lent"
 _TABLES = {
     RESOURCES: "kind VARCHAR, id VARCHAR, config VARCHAR, PRIMARY KEY (kind, id)",
     CELLS: "dataset VARCHAR, number BIGINT, row_name VARCHAR, column_name VARCHAR, value VARCHAR",
@@ -44,6 +47,16 @@ class Store:
     def run(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a statement in the engine's own SQL."""
         return self.connection.backend.execute(sql, parameters or []).fetchall()
+
+    @contextmanager
+    def lending(self, table: pa.Table) -> Iterator[str]:
+        """The name by which the engine can read an Arrow table while this is open."""
+        backend = self.connection.backend
+        backend.register_table(_LENT, table)
+        try:
+            yield _LENT
+        finally:
+            backend.unregister_table(_LENT)
 
     def make_tables(self) -> None:
         """Makes the tables of this store, where they are not there."""

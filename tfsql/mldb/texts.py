@@ -14,7 +14,7 @@ from tfsql.bind import parse
 from tfsql.errors import ParseError, TfsqlError, TypeMismatchError
 from tfsql.source import CLOSING, OPENING, Statement, lift_literals, statements
 from tfsql.sugar import desugar
-from tfsql.types import quote
+from tfsql.types import quote, quote_text
 
 _LEAD = "SELECT "
 
@@ -27,11 +27,6 @@ class Item:
     name: str | None
 
 
-def string(text: str) -> str:
-    """A string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def literal(value: Any) -> str:
     """The SQL of a JSON value: objects are rows, arrays are lists."""
     if value is None:
@@ -39,9 +34,9 @@ def literal(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return repr(value) if value == value and abs(value) != float("inf") else f"{string(str(value))}::DOUBLE"
+        return repr(value) if value == value and abs(value) != float("inf") else f"{quote_text(str(value))}::DOUBLE"
     if isinstance(value, str):
-        return string(value)
+        return quote_text(value)
     if isinstance(value, list):
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, Mapping):

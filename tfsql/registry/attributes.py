@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from tfsql.errors import TypeMismatchError, did_you_mean
+from tfsql.flatten import innermost
 from tfsql.registry.opdef import Attribute
 from tfsql.types import DTYPE_OF_SQL
 
@@ -139,7 +140,7 @@ def _shape(value: Any) -> Any:
 
 def _tensor(value: Any) -> Any:
     """An array of numbers, or of bytes for strings; ``{real, imag}`` is a complex number."""
-    leaves = list(_leaves(value))
+    leaves = list(innermost(value))
     if any(isinstance(leaf, str | bytes) for leaf in leaves):
         return _text_array(value) if all(isinstance(leaf, str | bytes) for leaf in leaves) else _WRONG
     try:
@@ -155,16 +156,8 @@ def _text_array(value: Any) -> Any:
     except ValueError:
         return _WRONG
     flat = np.empty(int(np.prod(shape)), object)
-    flat[:] = [leaf.encode() if isinstance(leaf, str) else leaf for leaf in _leaves(value)]
+    flat[:] = [leaf.encode() if isinstance(leaf, str) else leaf for leaf in innermost(value)]
     return flat.reshape(shape)
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
 
 
 def _with_complex_numbers(value: Any) -> Any:

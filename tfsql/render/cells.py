@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
+
+from tfsql.flatten import innermost
 
 # A tensor cell of more elements is shown as a summary.
 MAX_ELEMENTS = 8
@@ -117,7 +119,7 @@ def _tensor_text(value: Sequence[Any], kind: str) -> str | None:
     dtype, bracket, _ = kind.partition("[")
     if not bracket or not dtype.islower():
         return None
-    leaves = list(_leaves(value))
+    leaves = list(innermost(value))
     if len(leaves) <= MAX_ELEMENTS:
         return None
     head = f"{dtype}[{', '.join(map(str, _shape(value, kind)))}]"
@@ -145,14 +147,6 @@ def _number_text(number: np.floating) -> str:
     """Three digits, which say enough; whole numbers are not rounded."""
     is_whole = number.is_integer() or abs(number) >= 1000
     return f"{number:.0f}" if is_whole and abs(number) < 1e7 else f"{number:.3g}"
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _leaves(item)
-    else:
-        yield value
 
 
 def _shape(value: Any, kind: str) -> list[int | str]:

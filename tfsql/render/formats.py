@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TextIO
 
+from tfsql.flatten import distinct_names
 from tfsql.render.cells import cell_text, is_number_type, is_single, printable, rounded, sql_text
 from tfsql.render.streams import borders_of, can_write, picture_colors
 from tfsql.render.tables import MAX_ROWS, Result, table_of
@@ -67,22 +68,11 @@ def write_jsonl(result: Result, stream: TextIO) -> None:
 
 
 def _json_lines(result: Result, stream: TextIO) -> Iterator[str]:
-    names = _distinct(result.columns)
+    names = distinct_names(result.columns)
     is_ascii = not can_write(stream, "…")
     for row in result.rows:
         values = (json_value(value, kind) for value, kind in zip(row, result.types, strict=True))
         yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=is_ascii)
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """The names with ``_1``, ``_2``, ... behind those that have come before."""
-    seen: dict[str, int] = {}
-    made = []
-    for name in names:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        made.append(f"{name}_{count}" if count else name)
-    return made
 
 
 def json_value(value: Any, kind: str = "") -> Any:

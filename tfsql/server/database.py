@@ -13,7 +13,6 @@ from typing import Any
 from tfsql import access
 from tfsql.errors import ForbiddenError, TfsqlError, UnsupportedError
 from tfsql.mldb.resources import Answer, Resources
-from tfsql.mldb.texts import string
 from tfsql.plans import Question
 from tfsql.result import Relation
 from tfsql.running import Request
@@ -22,6 +21,7 @@ from tfsql.server.statements import check_statement
 from tfsql.session import Connection
 from tfsql.source import Statement
 from tfsql.split import KernelCache
+from tfsql.types import quote_text
 
 DEMO = "demo"
 _TRANSACTION_WORDS = frozenset({"BEGIN", "START"})
@@ -122,14 +122,14 @@ class Database:
         """Locks the engine to the folders, for good."""
         folders = [*map(str, options.folders), self._scratch.name]
         settings = [
-            f"memory_limit = {string(options.memory_limit)}",
-            f"temp_directory = {string(str(Path(self._scratch.name) / 'spill'))}",
+            f"memory_limit = {quote_text(options.memory_limit)}",
+            f"temp_directory = {quote_text(str(Path(self._scratch.name) / 'spill'))}",
             "autoinstall_known_extensions = false",
             "autoload_known_extensions = false",
             "allow_community_extensions = false",
         ]
         if not options.is_trusting:
-            settings.append(f"allowed_directories = [{', '.join(string(f'{folder}/') for folder in folders)}]")
+            settings.append(f"allowed_directories = [{', '.join(quote_text(f'{folder}/') for folder in folders)}]")
             settings.append("enable_external_access = false")
         for setting in [*settings, "lock_configuration = true"]:
             self.writer.backend.execute(f"SET {setting}", {})
@@ -176,6 +176,6 @@ def _add_demo(connection: ServedConnection) -> None:
     with file as path:
         backend.execute(
             f"CREATE TABLE {DEMO}.digits AS SELECT label::INTEGER AS label, image::FLOAT[28][28] AS image "
-            f"FROM {string(str(path))}",
+            f"FROM {quote_text(str(path))}",
             {},
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsql.mldb.formats import FORMATS
+from tfsql.mldb.parameters import json_schema
+from tfsql.mldb.resources import APPLICATION, QUERY, RESOURCE, RUN
 from tfsql.server import rows
 
 _ERRORS = {
@@ -17,17 +20,10 @@ _ERRORS = {
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _RUN = {"name": "run", "in": "path", "required": True, "schema": {"type": "string"}}
 _ANY: dict[str, Any] = {}
-_RESOURCE = {
-    "type": "object",
-    "required": ["type"],
-    "properties": {
-        "id": {"type": "string"},
-        "type": {"type": "string"},
-        "params": {"type": "object"},
-        "persistent": {"type": "boolean"},
-    },
-}
-_MLDB_QUERY = {
+_RESOURCE = json_schema(RESOURCE)
+_MLDB_QUERY = json_schema(QUERY)
+_MLDB_QUERY["properties"]["format"] = {"enum": list(FORMATS)}
+_QUERY: dict[str, Any] = {
     "type": "object",
     "required": ["q"],
     "properties": {
@@ -48,7 +44,6 @@ _QUERY = {
         "id": {"type": "string", "pattern": r"^[\w.-]{1,64}$"},
     },
 }
-_INPUT = {"type": "object", "required": ["input"], "properties": {"input": _ANY}}
 _ROW = {
     "type": "object",
     "required": ["rowName", "columns"],
@@ -129,10 +124,7 @@ def _text_operation() -> dict[str, Any]:
 
 
 def _mldb_paths() -> dict[str, Any]:
-    query = [
-        {"name": name, "in": "query", "schema": schema if name != "headers" else {"type": "boolean"}}
-        for name, schema in _MLDB_QUERY["properties"].items()  # type: ignore[attr-defined]
-    ]
+    query = [{"name": name, "in": "query", "schema": schema} for name, schema in _MLDB_QUERY["properties"].items()]
     read = _operation("The rows of a query", {"200": ("In the format", _ANY)})
     paths: dict[str, Any] = {
         "/v1/query": {
@@ -173,9 +165,9 @@ def _calls() -> dict[str, Any]:
         made[f"/v1/functions/{{id}}/{route}"] = {
             "parameters": [_ID],
             "get": {**_operation(what, answer, missing=True), "parameters": [given]},
-            "post": _operation(what, answer, body=_INPUT, missing=True),
+            "post": _operation(what, answer, body=json_schema(APPLICATION), missing=True),
         }
-    run = {"type": "object", "properties": {"id": {"type": "string"}, "params": {"type": "object"}}}
+    run = json_schema(RUN)
     made["/v1/procedures/{id}/runs"] = {
         "parameters": [_ID],
         "get": _operation("The runs of a procedure", {"200": ("Names", {"type": "array"})}, missing=True),
