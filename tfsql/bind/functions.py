@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,16 +167,33 @@ def check_body(definition: FunctionDefinition, functions: Mapping[str, FunctionD
     tree = body_tree(definition)
     check_recursion(definition, functions)
     known = {name.lower() for name, _ in definition.parameters}
-    has_query = tree.find(exp.Select) is not None
-    for column in tree.find_all(exp.Column):
-        if (
-            not has_query
-            and not column.table
-            and column.name.lower() not in known
-            and not isinstance(column.this, exp.Star)
-        ):
+    for column in free_columns(tree):
+        if not column.table and column.name.lower() not in known:
             names = ", ".join(name for name, _ in definition.parameters) or "none"
             raise BindError(f'Function {definition.name} has no parameter "{column.name}". Parameters are: {names}')
+
+
+def free_columns(tree: exp.Expr) -> Iterator[exp.Column]:
+    """The columns that an expression leaves open, in their order; its subqueries' tables give them their own."""
+    for column in tree.find_all(exp.Column, bfs=False):
+        if not isinstance(column.this, exp.Star) and not _is_bound(column, tree):
+            yield column
+
+
+def _is_bound(column: exp.Column, tree: exp.Expr) -> bool:
+    """Whether a column is the field of a call's row, or is given its meaning by a subquery or list comprehension."""
+    above = column.parent
+    if isinstance(above, exp.Bracket) and column.arg_key == "expressions" and isinstance(above.this, exp.Anonymous):
+        return True
+    part: exp.Expr = column
+    while above is not None and above is not tree.parent:
+        is_inside = isinstance(above, exp.Comprehension) and part.arg_key != "iterator"
+        if is_inside and above.args["expression"].name == column.parts[0].name:
+            return True
+        if isinstance(above, exp.Select) and above.args.get("from_") is not None:
+            return True
+        part, above = above, above.parent
+    return False
 
 
 def check_recursion(definition: FunctionDefinition, functions: Mapping[str, FunctionDefinition]) -> None:
@@ -241,7 +258,7 @@ def inline(definition: FunctionDefinition, call: exp.Expr) -> exp.Expr:
             if str(placeholder.this).lower() in arguments:
                 placeholder.replace(_enclosed(arguments[str(placeholder.this).lower()]))
         return holder
-    _rename_lambda_parameters(holder)
+    _rename_inner_names(holder)
     for column in list(holder.find_all(exp.Column)):
         root, *fields = column.parts
         argument = arguments.get(root.name.lower())
@@ -280,12 +297,14 @@ def _is_table(name: str, column: exp.Expr) -> bool:
 _FRESH = itertools.count(1)
 
 
-def _rename_lambda_parameters(body: exp.Expr) -> None:
-    """Gives the parameters of a body's lambdas names that no argument can hold."""
-    for function in list(body.find_all(exp.Lambda)):
-        for parameter in function.expressions:
-            old, new = parameter.name, f"tfsql_lambda_{next(_FRESH)}"
-            for part in function.this.find_all(exp.Identifier):
+def _rename_inner_names(body: exp.Expr) -> None:
+    """Gives the parameters of a body's lambdas and list comprehensions names that no argument can hold."""
+    for function in list(body.find_all(exp.Lambda, exp.Comprehension)):
+        names = function.expressions if isinstance(function, exp.Lambda) else [function.args["expression"]]
+        parts = [function.this, function.args.get("condition")]
+        for parameter in names:
+            old, new = parameter.name, f"tfsql_inner_{next(_FRESH)}"
+            for part in (found for inside in parts if inside is not None for found in inside.find_all(exp.Identifier)):
                 is_root = not isinstance(part.parent, exp.Column) or part.parent.parts[0] is part
                 if part.name.lower() == old.lower() and is_root:
                     part.set("this", new)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from tfsql.bind import parse
+from tfsql.bind.functions import free_columns
 from tfsql.errors import ParseError, TfsqlError, TypeMismatchError
 from tfsql.source import CLOSING, OPENING, Statement, lift_literals, statements
 from tfsql.sugar import desugar
@@ -91,28 +91,10 @@ def _item(statement: Statement, start: int, end: int) -> Item:
 
 
 def free_names(text: str, what: str) -> list[str]:
-    """The names that a select list leaves open, in the order of first use; a subquery's tables give it its own."""
+    """The names that a select list leaves open, in the order of first use."""
     tree = parse(desugar(_select(text, what)))
-    names: dict[str, None] = {}
-    for column in tree.find_all(exp.Column, bfs=False):
-        root = column.parts[0].name
-        if not (isinstance(column.this, exp.Star) or _is_bound(column, root, tree)):
-            names.setdefault(root)
-    return list(names)
-
-
-def _is_bound(column: exp.Expr, name: str, tree: exp.Expr) -> bool:
-    """Whether the field of a call's row, or a lambda or subquery around it, gives a column's name a meaning."""
-    above = column.parent
-    if isinstance(above, exp.Bracket) and column.arg_key == "expressions" and isinstance(above.this, exp.Anonymous):
-        return True
-    while above is not None and above is not tree:
-        if isinstance(above, exp.Lambda) and name in [parameter.name for parameter in above.expressions]:
-            return True
-        if isinstance(above, exp.Select) and above.args.get("from_") is not None:
-            return True
-        above = above.parent
-    return False
+    columns = itertools.chain.from_iterable(map(free_columns, tree.expressions))
+    return list(dict.fromkeys(column.parts[0].name for column in columns))
 
 
 def dollar_names(text: str, what: str) -> list[str]:
