@@ -554,6 +554,15 @@ def test_a_copy_that_fails_leaves_what_was_there(con: tfsql.Connection, tmp_path
     assert [item.name for item in tmp_path.iterdir()] == ["kept.parquet"]
 
 
+def test_a_copy_through_a_link_writes_what_it_points_to(con: tfsql.Connection, tmp_path: Path) -> None:
+    target, link = tmp_path / "target.parquet", tmp_path / "link.parquet"
+    target.touch()
+    link.symlink_to(target)
+    con.execute(f"COPY (SELECT tf_Square(3.0) AS y) TO '{link}'")
+    assert link.is_symlink()
+    assert con.sql(f"FROM '{target}'").fetchall() == [(9.0,)]
+
+
 def test_the_engine_writes_what_else_copy_can(con: tfsql.Connection, tmp_path: Path) -> None:
     query = "SELECT i % 2 AS part, uuid() AS id, tf_Square([i, 1]) AS y FROM range(4) r(i)"
     con.execute(f"COPY ({query}) TO '{tmp_path / 'parts'}' (FORMAT parquet, PARTITION_BY part)")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ import pyarrow as pa
 
 from tfsql.errors import BackendError
 from tfsql.flatten import distinct_names
+from tfsql.replacing import replaced
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -64,11 +63,10 @@ class ParquetFile:
         """
         import pyarrow.parquet as pq
 
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         named = pa.schema([f.with_name(name) for f, name in zip(schema, distinct_names(schema.names), strict=True)])
         count = 0
         try:
-            with pq.ParquetWriter(partial, named, compression=self.compression) as writer:
+            with replaced(self.path) as part, pq.ParquetWriter(part, named, compression=self.compression) as writer:
                 group = _Group(self.row_group_rows)
                 for batch in batches:
                     count += batch.num_rows
@@ -77,12 +75,8 @@ class ParquetFile:
                 if group.batches:
                     table = pa.Table.from_batches(group.batches)
                     writer.write_table(table, row_group_size=max(table.num_rows, 1))
-            os.replace(partial, self.path)
         except (OSError, pa.ArrowException) as error:
             raise BackendError(f"Cannot write {self.path}: {error}") from error
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
         return count
 
 

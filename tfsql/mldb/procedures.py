@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from tfsql.mldb.datasets import output_dataset
 from tfsql.mldb.files import local_path
 from tfsql.mldb.parameters import Parameter, parameter, read_parameters, required
 from tfsql.mldb.store import Store
+from tfsql.replacing import replaced
 from tfsql.sugar import ROW_NAME
 from tfsql.types import quote, quote_text
 
@@ -100,7 +99,6 @@ def _export(store: Store, params: dict[str, Any]) -> dict[str, Any]:
 
 def _write(store: Store, table: Any, path: Path, params: dict[str, Any]) -> None:
     compression = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix, "none")
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     if not path.parent.is_dir():
         raise BindError(f"There is no directory {path.parent}")
     char = quote_text(params["quoteChar"])
@@ -109,14 +107,10 @@ def _write(store: Store, table: Any, path: Path, params: dict[str, Any]) -> None
         f"QUOTE {char}, ESCAPE {char}, COMPRESSION {compression}"
     )
     try:
-        with store.lending(table) as lent:
-            store.run(f"COPY {lent} TO {quote_text(str(partial))} ({options})")
-        os.replace(partial, path)
+        with replaced(path) as part, store.lending(table) as lent:
+            store.run(f"COPY {lent} TO {quote_text(str(part))} ({options})")
     except OSError as error:
         raise BindError(f"Cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 PROCEDURE_TYPES: dict[str, ProcedureType] = {

@@ -7,13 +7,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tfsql.errors import TfsqlError, UnsupportedError
 from tfsql.render import FORMATS, MAX_ROWS, Result, Row, writer
+from tfsql.replacing import replaced
 from tfsql.terminal.pager import paged
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def open_output(mode: str | None, path: str | None, *, pictures: bool = False) -
         with _parquet_on_stdout() as output:
             yield output
     else:
-        with _told(path), _replaced(target) as part:
+        with _told(path), replaced(target) as part:
             if mode == PARQUET:
                 yield ParquetOutput(part)
             else:
@@ -160,26 +161,3 @@ def _parquet_on_stdout() -> Iterator[Output]:
             with part.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
-    """A file beside the target to write to; it takes the target's place at the end, and is gone after an error."""
-    if target.exists() and not target.is_file() and not target.is_dir():
-        yield target  # a device or a pipe must not be replaced
-        return
-    target = target.resolve()
-    if target.is_dir():
-        raise IsADirectoryError(None, "Is a directory")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(None, "Permission denied")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.touch(exist_ok=False)
-    try:
-        if target.exists():
-            shutil.copymode(target, part)
-        yield part
-        part.replace(target)
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
