@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -73,7 +74,8 @@ class Address:
         kind = http.client.HTTPSConnection if self._is_secure else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=_TIMEOUT_S)
         try:
-            connection.request(method, path, body, headers)
+            with suppress(BrokenPipeError, ConnectionResetError):  # a body that is too long is answered before its end
+                connection.request(method, path, body, headers)
             response = connection.getresponse()
             return HttpAnswer(response.status, response.read(), response.headers.get_content_type())
         except http.client.IncompleteRead as error:

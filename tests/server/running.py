@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ class Server:
             body = json.dumps(payload).encode()
             sent.setdefault("Content-Type", "application/json")
         try:
-            connection.request(method, path, body, sent)
+            with suppress(BrokenPipeError, ConnectionResetError):  # a body that is too long is answered before its end
+                connection.request(method, path, body, sent)
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:

@@ -191,3 +191,12 @@ def test_the_query_string_is_as_good_as_a_body(server: Server) -> None:
     answer = server.request("GET", "/v1/functions/twice/application?input=%7B%22x%22%3A4%7D")
     assert answer.json() == {"output": {"y": 8}}
     assert server.request("GET", "/v1/nowhere").status == 404
+
+
+def test_a_query_that_is_too_long_is_told_so() -> None:
+    server = Server("--max-body", "1MB")
+    try:
+        with pytest.raises(ResourceError, match="A request is at most"):
+            tfsql.connect(server.url).sql(f"SELECT '{'x' * 8_000_000}'")
+    finally:
+        server.close()
