@@ -261,7 +261,8 @@ class _Maker:
 
         if not isinstance(item, Draw):
             value = np.asarray(item.value)
-            value = value.astype(object) if value.dtype.kind in "SU" else value
+            is_text = item.dtype == "string" or value.dtype.kind in "SU"  # an empty list has no kind of its own
+            value = value.astype(object) if is_text else value
             dtype = item.dtype or {"O": "string", "f": "float32", "i": "int32", "b": "bool"}[value.dtype.kind]
             return Given((value,), dtype, False, False, True)
         is_column = not self._chance(0.1 if not item.is_constant else 0.9)
@@ -570,7 +571,7 @@ def _heard(connection: Any, process: Any, log: str) -> Iterator[tuple[int, str, 
         except EOFError:
             process.join()
             if last is None:
-                raise RuntimeError("a process ended before its first call") from None
+                raise RuntimeError(f"a process ended before its first call: {Path(log).read_text()}") from None
             when = "" if current else "behind this call, "
             yield (*last, DEATH, f"{when}exit code {process.exitcode}: {_last_words(log)}")
             return
