@@ -12,9 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tfsql
-from tfsql.kernel.lower import LOWERINGS
-
-BANDS = LOWERINGS[0]
+from tfsql.kernel.lower import BANDS, STENCIL
 
 
 @pytest.fixture(scope="module")
@@ -37,34 +35,54 @@ def convolution(draw: st.DrawFn) -> dict[str, Any]:
         "width": draw(st.integers(9, 40)),
         "kernel": draw(st.tuples(st.integers(1, 4), st.integers(2, 4))),
         "filters": draw(st.integers(1, 3)),
+        "rows": draw(st.sampled_from([1, 2, 5, 70])),
+        "odd": draw(st.sampled_from([None, np.inf, -np.inf, np.nan])),
         "dtype": draw(st.sampled_from(["float32", "float64"])),
         "attributes": attributes,
     }
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
 @given(case=st.composite(convolution)(), seed=st.integers(0, 2**32 - 1))
-def test_bands_equal_the_convolution(con: tfsql.Connection, case: dict[str, Any], seed: int) -> None:
+def test_one_channel_equals_the_convolution(con: tfsql.Connection, case: dict[str, Any], seed: int) -> None:
     generator = np.random.default_rng(seed)
-    shape = (5, case["batch"], case["height"], case["width"], 1)
+    shape = (case["rows"], case["batch"], case["height"], case["width"], 1)
     rows = np.round(generator.normal(size=shape) * 100, 2).astype(case["dtype"])
+    scale = np.abs(rows).max()
+    if case["odd"] is not None:  # it must spread no further than the filter reaches
+        rows[tuple(generator.integers(shape))] = case["odd"]
     kernel = np.round(generator.normal(size=(*case["kernel"], 1, case["filters"])), 3).astype(case["dtype"])
     written = ", ".join(f"{name}: {value!r}" for name, value in case["attributes"].items())
     relation = con.sql(f"SELECT tf_{case['op']}(column0, ?, {{{written}}}) AS y FROM rows", [kernel])
-    assert BANDS.name in relation.explain()
+    plan = relation.explain()
+    lowering = next(lowering for lowering in (STENCIL, BANDS) if lowering.name in plan)
     # With one channel in, both operators are the same convolution; the depthwise one has no kernel for dilations.
     wanted = [tf.raw_ops.Conv2D(input=row, filter=kernel, **case["attributes"]).numpy() for row in rows]
-    scale = np.abs(kernel).sum() * np.abs(rows).max()
-    np.testing.assert_allclose(relation.numpy()["y"], np.stack(wanted), rtol=0, atol=BANDS.tolerance * scale)
+    atol = lowering.tolerance * np.abs(kernel).sum() * scale
+    np.testing.assert_allclose(relation.numpy()["y"], np.stack(wanted), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 64, 2048, 2049, 5000])
+def test_the_stencil_takes_any_number_of_rows(con: tfsql.Connection, rows: int) -> None:
+    pictures = np.random.default_rng(rows).random((rows, 1, 6, 7, 1), np.float32)
+    kernel = np.arange(6, dtype=np.float32).reshape(2, 3, 1, 1)
+    relation = con.sql("SELECT tf_Conv2D(column0, ?, {padding: 'SAME', strides: [1, 1, 1, 1]}) AS y FROM pictures", [
+        kernel
+    ])  # fmt: skip
+    assert STENCIL.name in relation.explain()
+    wanted = tf.nn.conv2d(pictures[:, 0], kernel, 1, "SAME").numpy()
+    np.testing.assert_allclose(relation.numpy()["y"][:, 0], wanted, atol=STENCIL.tolerance * kernel.sum())
 
 
 @pytest.mark.parametrize(
     ("shape", "kernel"),
     [
-        ((1, 28, 200, 1), (3, 3, 1, 1)),
+        ((1, 28, 200, 1), (3, 3, 1, 2)),
+        ((1, 28, 200, 1), (9, 9, 1, 1)),
         ((1, 28, 28, 3), (3, 3, 3, 1)),
         ((1, 28, 28, 1), (3, 3, 1, 16)),
-        ((1, 28, 28, 1), (3, 1, 1, 1)),
+        ((1, 28, 28, 1), (3, 1, 1, 2)),
+        ((1, 28, 28, 1), (1, 1, 1, 1)),
     ],
 )
 def test_what_does_not_pay_is_left_alone(

@@ -122,8 +122,7 @@ class _JavaScript(Vectorised):
         self._script.close()
 
     def _values(self, columns: list[pa.Array]) -> Values:
-        self.statistics.calls += 1
-        self.statistics.rows += len(columns[0])
+        self.statistics.add(calls=1, rows=len(columns[0]))
         return self._script.run(columns)
 
 

@@ -170,7 +170,7 @@ class PythonKernel(RowWise):
             singles = [[column.select(np.array([i])) for column in rows] for i in range(count)]
             parts = [self._call(single, 1, is_uniform=True) for single in singles]
             return [concatenate(list(column)) for column in zip(*parts, strict=True)]
-        self.statistics.calls += 1
+        self.statistics.add(calls=1)
         made = self._definition.call(list(self._stacked(rows, count)))
         absent = [field for field in self._fields if field not in made]
         if absent:

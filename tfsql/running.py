@@ -34,7 +34,7 @@ from tfsql.errors import (
 from tfsql.plans import Plan, Question, is_plannable
 from tfsql.result import Relation, relation_of
 from tfsql.source import PLACEHOLDER_PREFIX, Source, Statement, check_nesting
-from tfsql.streaming import batch_rows, constant_batch, read_ahead, streamed_batches, streamed_rows, streamed_table
+from tfsql.streaming import batch_rows, constant_batch, streamed_batches, streamed_rows, streamed_table
 from tfsql.sugar import desugar
 from tfsql.types import Scalar
 from tfsql.variables import table_names
@@ -290,13 +290,13 @@ class StatementRun:
             schema, batches = self._batches(stream)
             empty = pa.RecordBatch.from_arrays([pa.array([], part.type) for part in schema], schema=schema)
             computed = streamed_table(stream, schema, [empty]).schema
-            target.write(read_ahead(streamed_batches(stream, schema, batches)), computed)
+            target.write(streamed_batches(stream, schema, batches), computed)
 
     def _streamed(self, stream: Stream) -> pa.Table:
         return streamed_table(stream, *self._batches(stream))
 
     def _batches(self, stream: Stream) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
-        """The batches of a stream and their schema: the next one is read while one is in use."""
+        """The batches of a stream and their schema."""
         if stream.row is not None:
             batch = constant_batch(stream)
             return batch.schema, [batch]
@@ -305,7 +305,7 @@ class StatementRun:
         if table is not None:
             return table.schema, self._backend.batches(table, rows)
         batches = self._backend.stream(stream.sql, stream.parameters, rows)
-        return batches.schema, read_ahead(batches)
+        return batches.schema, batches
 
     def _constant_relation(self, bound: Bound, stream: Stream) -> Relation:
         """The relation of a select without FROM, which no engine runs; another with other values need not be bound."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import queue
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from tfsql import flatten
+from tfsql.ahead import MAX_THREADS, map_ahead
 from tfsql.arrow_types import python_values, sql_type_of
 from tfsql.backends.base import Columns
 from tfsql.bind.records import OutputColumn, Stream, is_argument
@@ -53,16 +52,20 @@ class StreamedColumns:
             index: [] for index, name in enumerate(schema.names) if self._outputs[index] or not is_argument(name)
         }
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Takes a batch, and makes the calls on it.
+    def computed(self, batch: pa.RecordBatch) -> list[Any]:
+        """The calls made on a batch: for each column its part of the result. Several batches may be at it at once.
 
         Raises:
           RowError: a row fails.
         """
         by_name = dict(zip(self._schema.names, batch.columns, strict=True))
-        for index, parts in self._parts.items():
-            output = self._outputs[index]
-            parts.append(batch.column(index) if output is None else _computed(output, by_name))
+        outputs = ((index, self._outputs[index]) for index in self._parts)
+        return [batch.column(index) if output is None else _computed(output, by_name) for index, output in outputs]
+
+    def add(self, computed: Sequence[Any]) -> None:
+        """Takes what was computed of a batch."""
+        for parts, part in zip(self._parts.values(), computed, strict=True):
+            parts.append(part)
 
     def rows(self) -> list[tuple[Any, ...]]:
         """The rows of all batches as Python objects; columns that are spread are never made."""
@@ -125,71 +128,45 @@ def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.Recor
     """The result of a select from the batches of its stream."""
     columns = StreamedColumns(stream, schema)
     is_empty = True
-    for batch in batches:
+    for computed in map_ahead(columns.computed, batches, _threads(stream)):
         is_empty = False
-        columns.add(batch)
+        columns.add(computed)
     if is_empty:  # the calls tell the types of their columns
-        columns.add(pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema))
+        empty = [pa.array([], field.type) for field in schema]
+        columns.add(columns.computed(pa.RecordBatch.from_arrays(empty, schema=schema)))
     return columns.table()
 
 
 def streamed_batches(stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The result of a select batch by batch, for a stream whose columns are known before it runs."""
-    for batch in batches:
-        columns = StreamedColumns(stream, schema)
-        columns.add(batch)
-        yield from columns.table().combine_chunks().to_batches()
+
+    def computed(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
+        return list(_of_batch(stream, schema, batch).table().combine_chunks().to_batches())
+
+    for made in map_ahead(computed, batches, _threads(stream)):
+        yield from made
 
 
 def streamed_rows(
     stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a select batch by batch, as Python objects."""
-    for batch in batches:
-        columns = StreamedColumns(stream, schema)
-        columns.add(batch)
-        yield columns.rows()
+    yield from map_ahead(lambda batch: _of_batch(stream, schema, batch).rows(), batches, _threads(stream))
+
+
+def _of_batch(stream: Stream, schema: pa.Schema, batch: pa.RecordBatch) -> StreamedColumns:
+    columns = StreamedColumns(stream, schema)
+    columns.add(columns.computed(batch))
+    return columns
+
+
+def _threads(stream: Stream) -> int:
+    """How many batches may be computed at once."""
+    functions = [output.use.kernel for output in stream.outputs.values() if output.use is not None]
+    return MAX_THREADS if all(function.is_concurrent for function in functions) else 1
 
 
 def constant_batch(stream: Stream) -> pa.RecordBatch:
     """The batch of a stream whose one row needs no engine."""
     assert stream.row is not None
     return pa.RecordBatch.from_pydict({name: [value] for name, value in stream.row.items()})
-
-
-_END = object()
-
-
-def read_ahead(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, each fetched in another thread while the one before is in use."""
-    fetched: queue.Queue[Any] = queue.Queue(1)
-    is_given_up = threading.Event()
-
-    def put(item: Any) -> None:
-        while not is_given_up.is_set():
-            try:
-                fetched.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def fetch() -> None:
-        try:
-            for batch in batches:
-                put(batch)
-                if is_given_up.is_set():
-                    return
-            put(_END)
-        except BaseException as error:
-            put(error)
-
-    reader = threading.Thread(target=fetch, name="tfsql-reader", daemon=True)
-    reader.start()
-    try:
-        while (item := fetched.get()) is not _END:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        is_given_up.set()
-        reader.join()

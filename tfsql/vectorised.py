@@ -11,6 +11,7 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,7 +30,7 @@ MAX_SHAPES = 32
 
 @dataclass
 class Statistics:
-    """What a function has done.
+    """What a function has done. Thread-safe.
 
     Attributes:
       calls: calls of what computes it.
@@ -42,6 +43,16 @@ class Statistics:
     rows: int = 0
     seconds: float = 0.0
     bytes_in: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def add(self, *, calls: int = 0, rows: int = 0, seconds: float = 0.0, bytes_in: int = 0) -> None:
+        with self._lock:
+            self.calls += calls
+            self.rows += rows
+            self.seconds += seconds
+            self.bytes_in += bytes_in
 
 
 class Vectorised(ABC):
@@ -65,7 +76,7 @@ class Vectorised(ABC):
         self.statistics = Statistics()
         self.last_error: Exception | None = None
         self.users: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._lock = threading.RLock()
+        self._turn = threading.RLock()
 
     @property
     def is_typed(self) -> bool:
@@ -75,6 +86,11 @@ class Vectorised(ABC):
     @property
     def is_stateful(self) -> bool:
         """Whether two runs on the same rows may differ."""
+        return False
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether it computes several batches at once; else they take turns."""
         return False
 
     def restart(self) -> None:
@@ -97,7 +113,7 @@ class Vectorised(ABC):
         Raises:
           RowError: a row fails, which is named by its position in the batch.
         """
-        with self._lock:
+        with nullcontext() if self.is_concurrent else self._turn:
             started = time.perf_counter()
             try:
                 return self._run([_plain(column) for column in columns])
@@ -105,8 +121,8 @@ class Vectorised(ABC):
                 self.last_error = error
                 raise
             finally:
-                self.statistics.seconds += time.perf_counter() - started
-                self.statistics.bytes_in += sum(column.nbytes for column in columns)
+                seconds = time.perf_counter() - started
+                self.statistics.add(seconds=seconds, bytes_in=sum(column.nbytes for column in columns))
 
     @abstractmethod
     def _run(self, columns: list[pa.Array]) -> Any:
@@ -213,7 +229,7 @@ class RowWise(Vectorised):
         for column in columns:
             if column.null_count:
                 valid &= column.is_valid().to_numpy(zero_copy_only=False)
-        self.statistics.rows += int(valid.sum())
+        self.statistics.add(rows=int(valid.sum()))
         if not valid.all():
             columns = [column.filter(pa.array(valid)) for column in columns]
         try:

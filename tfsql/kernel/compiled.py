@@ -18,6 +18,7 @@ from tfsql.errors import RowError
 from tfsql.infer import clean_message, constant_of, convert_constant
 from tfsql.kernel.explain import kernel_lines
 from tfsql.kernel.graph import Shape, index_paths
+from tfsql.kernel.lending import lent
 from tfsql.kernel.lift import DISTINCT, LOOPED, MAPPED, Lifted
 from tfsql.kernel.traces import Traces
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
@@ -69,6 +70,10 @@ class Kernel(RowWise):
     def is_stateful(self) -> bool:
         return self.program.is_stateful
 
+    @property
+    def is_concurrent(self) -> bool:
+        return not self.is_stateful
+
     def restart(self) -> None:
         """Forgets the state of random operators, so that the next query repeats what a seed promises."""
         super().restart()
@@ -95,7 +100,7 @@ class Kernel(RowWise):
         if not is_uniform:
             return self._call_loop(rows, count)
         uniform = [column.with_common_shape() for column in rows]
-        lifted = self.traces.of_shapes(_common_shapes(uniform))
+        lifted = self.traces.of_shapes(_common_shapes(uniform), is_single=count == 1)
         if lifted is None or lifted.is_loop:
             made = self._call_by_parameters(uniform, count)
             if made is not None:
@@ -103,9 +108,9 @@ class Kernel(RowWise):
         return self._call_loop(rows, count) if lifted is None else self._call_batch(lifted, uniform, count)
 
     def _call_batch(self, lifted: Lifted, rows: list[Rows], count: int) -> list[Rows]:
-        self.statistics.calls += 1
+        self.statistics.add(calls=1)
         tensors = [
-            tf.constant(column.elements.reshape(count, *(column.shape or ())), leaf.type.dtype)
+            lent(column.elements, (count, *(column.shape or ())), leaf.type.dtype)
             for column, leaf in zip(rows, self.program.leaves, strict=True)
         ]
         made = lifted.function(*tensors, *self._arguments)
@@ -137,7 +142,7 @@ class Kernel(RowWise):
 
     def _call_loop(self, rows: list[Rows], count: int) -> list[Rows]:
         self.traces.check(_shapes_of(rows))
-        self.statistics.calls += 1
+        self.statistics.add(calls=1)
         tensors = [tf.constant(count, tf.int32)]
         for column, leaf in zip(rows, self.program.leaves, strict=True):
             tensors.append(tf.constant(column.elements, leaf.type.dtype))

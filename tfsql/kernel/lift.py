@@ -76,11 +76,14 @@ class NeedsLoopError(Exception):
     """The program's results have shapes that depend on the values of each row, so rows cannot be stacked."""
 
 
-def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = True) -> Lifted:
+def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = True, is_single: bool = False) -> Lifted:
     """``program`` over rows of one shape.
 
     The function takes each leaf as ``[rows, *shape]`` and then the arguments; it returns for each result a tensor
     ``[rows, *shape]``, or ``[*shape]`` where the result does not depend on the row.
+
+    Args:
+      is_single: whether it is made for a single row.
 
     Raises:
       NeedsLoopError: some shape is known only from the values, or the program is stateful or has lists of tensors.
@@ -96,7 +99,8 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
     def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
         known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
         known |= {leaf: program.constant(leaf) for leaf in program.fixed}
-        lifting = _Lifting(program, Environment(known, program.max_cell_bytes), shape_of, rules, is_lowered=is_lowered)
+        environment = Environment(known, program.max_cell_bytes)
+        lifting = _Lifting(program, environment, shape_of, rules, is_lowered=is_lowered, is_single=is_single)
         return [storable(tensor) for tensor in lifting.run()]
 
     signature = [
@@ -140,8 +144,10 @@ class _Lifting:
         rules: dict[Call, str],
         *,
         is_lowered: bool,
+        is_single: bool,
     ):
         self._program = program
+        self._is_single = is_single
         self._is_lowered = is_lowered
         self._environment = environment
         self._shape_of = shape_of
@@ -225,7 +231,9 @@ class _Lifting:
 
     def _lower(self, call: Call, segment: list[Call]) -> bool:
         """Computes a call by its lowering, if it has one, behind the calls of ``segment``; whether it has."""
-        found = lowering_of(call, self._shape_of, self._program.is_varying) if self._is_lowered else None
+        if not self._is_lowered:
+            return False
+        found = lowering_of(call, self._shape_of, self._program.is_varying, is_single=self._is_single)
         if found is None:
             return False
         lowering, site = found

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfsql.kernel.graph import Program, Shape, Statics
 from tfsql.kernel.lift import Lifted, NeedsLoopError, batched, looped
+from tfsql.kernel.lower import COMPILED_OPERATORS
 from tfsql.tree import Leaf
 
 # How many functions for different shapes of rows, and values of parameters, are kept.
@@ -28,24 +29,31 @@ class Traces:
     def __init__(self, program: Program, *, is_lowered: bool = True):
         self.program = program
         self._is_lowered = is_lowered
+        self._may_be_compiled = any(call.op in COMPILED_OPERATORS for call in program.calls)
         self._functions: OrderedDict[Hashable, Lifted | None] = OrderedDict()
         self._loop: Lifted | None = None
         self._checked: set[tuple[Shape, ...]] = set()
         self._lock = threading.RLock()
 
-    def of_shapes(self, shapes: tuple[Shape, ...], fixed: Mapping[Leaf, np.ndarray] | None = None) -> Lifted | None:
+    def of_shapes(
+        self, shapes: tuple[Shape, ...], fixed: Mapping[Leaf, np.ndarray] | None = None, *, is_single: bool = False
+    ) -> Lifted | None:
         """The function for rows of these shapes; None where the rows must be looped over.
 
         Args:
           fixed: values of inputs that are the same in all rows.
+          is_single: whether it is for a single row: nothing is compiled for that.
         """
         fixed = fixed or {}
-        key = (shapes, tuple(value.tobytes() for value in fixed.values()))
+        is_single = is_single and self._is_lowered and self._may_be_compiled
+        key = (shapes, tuple(value.tobytes() for value in fixed.values()), is_single)
         with self._lock:
             if key not in self._functions:
                 try:
                     program = self.program.fixing(fixed)
-                    self._functions[key] = batched(program, list(shapes), is_lowered=self._is_lowered)
+                    self._functions[key] = batched(
+                        program, list(shapes), is_lowered=self._is_lowered, is_single=is_single
+                    )
                 except NeedsLoopError:
                     self._functions[key] = None
                 if len(self._functions) > MAX_SPECIALISATIONS:

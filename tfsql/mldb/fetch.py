@@ -51,8 +51,7 @@ class _Fetch(Vectorised):
         return ["fetcher: one URL after the other"]
 
     def _run(self, columns: list[pa.Array]) -> pa.Array:
-        self.statistics.calls += 1
-        self.statistics.rows += len(columns[0])
+        self.statistics.add(calls=1, rows=len(columns[0]))
         return pa.array([_fetched(url) for url in columns[0].to_pylist()], _ARROW)
 
 

@@ -1,0 +1,57 @@
+"""What a lowering is, and the call that it may replace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tfsql.registry import operator_spec
+from tfsql.tree import Call
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A call and what is known of it before running.
+
+    Attributes:
+      shapes: of each input, of one row; None where it is not known.
+      varying: of each input whether it differs from row to row.
+    """
+
+    call: Call
+    shapes: tuple[Shape | None, ...]
+    varying: tuple[bool, ...]
+
+    def attribute(self, name: str) -> Any:
+        """The value of an attribute, its default if the call gives none."""
+        given = dict(self.call.attributes)
+        spec = operator_spec(self.call.op)
+        assert spec is not None
+        attribute = spec.attribute(name)
+        return given.get(name, attribute.default if attribute is not None else None)
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A cheaper equal of a call.
+
+    Attributes:
+      name: how EXPLAIN calls it.
+      operators: those whose calls it may replace.
+      pays: whether it applies to a call, and is faster.
+      make: the output of all rows from the inputs, those that vary stacked ``[rows, *shape]``.
+      tolerance: by how much an element may differ, in units of the greatest element.
+      is_compiled: whether XLA compiles it, at the first batch of so many rows: too dear for a single row.
+    """
+
+    name: str
+    operators: frozenset[str]
+    pays: Callable[[Site], bool]
+    make: Callable[[Site, Sequence[tf.Tensor]], tf.Tensor]
+    tolerance: float
+    is_compiled: bool = False
