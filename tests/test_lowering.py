@@ -124,6 +124,20 @@ def test_a_squeeze_keeps_the_rows(con: tfsql.Connection, rows: int, arguments: s
     np.testing.assert_array_equal(relation.numpy()["y"], boxes.reshape(rows, 1, *wanted))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_one_as_a_factor_is_left_out(con: tfsql.Connection, dtype: str) -> None:
+    numbers = np.arange(12).reshape(4, 3).astype(dtype)
+    if dtype != "int16":
+        numbers[1] = [np.nan, -np.inf, -0.0]
+    relation = con.sql("SELECT tf_Neg(column0 * 1.0) AS y, tf_Neg(column0 * 2.0) AS z FROM numbers")
+    assert relation.explain().count("lowered to the factor that is not one") == 1
+    got = relation.numpy()
+    wanted = -numbers.astype(np.float32 if dtype == "int16" else dtype)
+    assert got["y"].dtype == wanted.dtype
+    np.testing.assert_array_equal(got["y"], wanted)
+    np.testing.assert_array_equal(got["z"], wanted * 2)
+
+
 # -- the stream and the engine's calls ---------------------------------------------------------------------------------
 
 QUERIES = (

@@ -35,8 +35,14 @@ CREATE FUNCTION dense(x, weights, bias) AS
 
 --- A vector of length 1 in the same direction: tf.math.l2_normalize.
 --- Example: SELECT l2_normalize([3.0, 4.0])
-CREATE FUNCTION l2_normalize(x) AS as_float(x) * tf_Rsqrt(tf_Maximum(tf_Sum(tf_Square(as_float(x)), 0), 1e-12));
+CREATE FUNCTION l2_normalize(x) AS as_float(x) * reciprocal_length(x);
 
 --- The cosine of the angle between two vectors.
 --- Example: SELECT cosine_similarity([1.0, 0.0], [1.0, 1.0])
-CREATE FUNCTION cosine_similarity(a, b) AS tf_Sum(l2_normalize(a) * l2_normalize(b), 0);
+CREATE FUNCTION cosine_similarity(a, b) AS
+  tf_Squeeze(tf_MatMul(tf_ExpandDims(as_float(a), 0), tf_ExpandDims(as_float(b), 1)), {axis: [0, 1]})
+    * reciprocal_length(a) * reciprocal_length(b);
+
+--- 1 / the length of a vector; at most a million, which is that of a vector of zeros.
+--- Example: SELECT reciprocal_length([3.0, 4.0])
+CREATE FUNCTION reciprocal_length(x) AS tf_Rsqrt(tf_Maximum(tf_Sum(tf_Square(as_float(x)), 0), 1e-12));

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfsql.registry import operator_spec
-from tfsql.tree import Call
+from tfsql.tree import Call, Constant
 
 Shape = tuple[int | None, ...]
 
@@ -34,6 +35,11 @@ class Site:
         assert spec is not None
         attribute = spec.attribute(name)
         return given.get(name, attribute.default if attribute is not None else None)
+
+    def constant(self, index: int) -> np.ndarray | None:
+        """The value of an input that SQL wrote as a number; None of any other."""
+        node = list(self.call.nodes())[index]
+        return node.value if isinstance(node, Constant) and not node.is_argument else None
 
 
 @dataclass(frozen=True)
