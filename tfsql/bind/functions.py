@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlglot import exp
@@ -217,7 +218,12 @@ def check_recursion(definition: FunctionDefinition, functions: Mapping[str, Func
 
 
 def body_tree(definition: FunctionDefinition) -> exp.Expr:
-    """The syntax tree of a function's body."""
+    """The syntax tree of a function's body, for the caller to change."""
+    return _parsed_body(definition).copy()
+
+
+@lru_cache(maxsize=512)
+def _parsed_body(definition: FunctionDefinition) -> exp.Expr:
     (statement,) = statements(f"SELECT {definition.body}")
     try:
         tree = parse(desugar(statement))

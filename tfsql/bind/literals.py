@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,14 @@ _FOLDED = (
     exp.Literal, exp.Boolean, exp.Neg, exp.Paren, exp.Array, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod,
     exp.Pow, exp.Cast, exp.DataType, exp.Null,
 )  # fmt: skip
+
+
+# What the engine would compute alike; integers of more bits, and division, are left to it.
+_INTEGER_ARITHMETIC: dict[type[exp.Expr], Callable[..., int]] = {
+    exp.Add: operator.add,
+    exp.Sub: operator.sub,
+    exp.Mul: operator.mul,
+}
 
 
 class NotConstantError(Exception):
@@ -40,11 +49,31 @@ def python_value(node: exp.Expr, evaluate: Callable[[exp.Expr], Any]) -> Any:
         return python_value(node.this, evaluate)
     if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and not node.this.is_string:
         return -_number(node.this.this)
+    if type(node) in _INTEGER_ARITHMETIC:
+        made = _integer(node)
+        return evaluate(node) if made is None else made
     if isinstance(node, exp.Array):
         return [python_value(item, evaluate) for item in node.expressions]
     if isinstance(node, exp.Struct):
         return {field_name(item): python_value(item.expression, evaluate) for item in node.expressions}
     return evaluate(node)
+
+
+def _integer(node: exp.Expr) -> int | None:
+    """The value of sums, differences and products of integers, as long as all is of 32 bits; None of anything else."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Literal) and not node.is_string and node.this.isdigit():
+        value: int | None = int(node.this)
+    elif isinstance(node, exp.Neg):
+        inner = _integer(node.this)
+        value = None if inner is None else -inner
+    elif type(node) in _INTEGER_ARITHMETIC:
+        sides = _integer(node.this), _integer(node.expression)
+        value = None if None in sides else _INTEGER_ARITHMETIC[type(node)](*sides)
+    else:
+        return None
+    return value if value is not None and -(2**31) < value < 2**31 else None
 
 
 def _number(text: str) -> int | float:

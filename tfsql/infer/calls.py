@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfsql.errors import BindError, ResourceError, TypeMismatchError, did_you_mean
 from tfsql.infer.checks import check_kernel, check_lists, check_size, fitting_tensor
 from tfsql.infer.conditions import MAX_CELL_BYTES, ConditionError, refuse
 from tfsql.infer.dtypes import QUANTISED_STORAGE, choose_dtype, convert_constant, is_integer, is_safe, natural_dtype
+from tfsql.infer.known import KNOWN
 from tfsql.infer.messages import ListOrNode, attribute_name, cast_hint, describe_attribute, listed, shape_error
 from tfsql.registry import Argument, OperatorSpec, returns_bytes, written_inputs
 from tfsql.registry.attributes import attribute_value, for_tensorflow
@@ -36,6 +36,8 @@ class Inference:
         self._graph = tf.Graph()
         self._symbols: dict[Node, tf.Tensor] = {}
         self._results: dict[Call, list[Any]] = {}
+        self._specs: dict[Call, OperatorSpec] = {}
+        self._structures: dict[Call, int] = {}
         self._calls: dict[Any, Call] = {}
         self._constants: dict[Any, Constant] = {}
 
@@ -89,12 +91,6 @@ class Inference:
         assert isinstance(output, TensorType)
         return Output(call, 0, None, output)
 
-    def constant_value(self, node: Node) -> np.ndarray | None:
-        """The value of a node that does not depend on the rows, where TensorFlow can tell it from the graph."""
-        with self._graph.as_default():
-            value = tf.get_static_value(self._symbol(node))
-        return None if value is None else np.asarray(value)
-
     def _interned(self, item: ListOrNode) -> ListOrNode:
         """``item`` with equal constants made one, so that equal calls are found."""
         if isinstance(item, tuple):
@@ -104,8 +100,7 @@ class Inference:
     def _interned_node(self, item: Node) -> Node:
         if not isinstance(item, Constant) or item.is_argument:
             return item
-        content = repr(item.value.tolist()) if item.value.dtype == object else item.value.tobytes()
-        return self._constants.setdefault((content, item.type, item.weak), item)
+        return self._constants.setdefault((_content(item), item.type, item.weak), item)
 
     # -- attributes ------------------------------------------------------------------------------------------------
 
@@ -199,7 +194,23 @@ class Inference:
     # -- shapes ----------------------------------------------------------------------------------------------------
 
     def _build(self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: tuple[tuple[str, Any], ...]) -> Call:
-        """The call, built in the graph, with its outputs' names and types."""
+        """The call with its outputs' names and types: known from one of the same structure, else from the graph."""
+        structure = self._structure(spec, inputs, attributes)
+        outputs = None if spec.is_stateful else KNOWN.find(structure)
+        made = None
+        if outputs is None:
+            made, outputs = self._inferred(spec, inputs, attributes)
+            KNOWN.add(structure, outputs)
+        call = Call(spec.name, tuple(inputs), attributes, outputs, spec.is_stateful)
+        self._specs[call], self._structures[call] = spec, structure
+        if made is not None:
+            self._results[call] = made
+        return call
+
+    def _inferred(
+        self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: tuple[tuple[str, Any], ...]
+    ) -> tuple[list[Any], tuple[tuple[str, Any], ...]]:
+        """The results of a call in the graph, and the names and types of its outputs."""
         if not spec.outputs:
             raise TypeMismatchError(f"{spec.sql_name} returns no value, so it cannot be a column")
         with self._graph.as_default():
@@ -218,9 +229,23 @@ class Inference:
                 refuse(spec, symbols, dict(attributes), self._max_cell_bytes)
         except ConditionError as error:
             raise ResourceError(f"{spec.sql_name}: {error}") from error
-        call = Call(spec.name, tuple(inputs), attributes, outputs, spec.is_stateful)
-        self._results[call] = made
-        return call
+        return made, outputs
+
+    def _structure(
+        self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: tuple[tuple[str, Any], ...]
+    ) -> int:
+        """The number of what a call is made of."""
+        parts = tuple(tuple(map(self._part, item)) if isinstance(item, tuple) else self._part(item) for item in inputs)
+        return KNOWN.number((spec.name, parts, repr(attributes), self._max_cell_bytes))
+
+    def _part(self, node: Node) -> tuple[Any, ...]:
+        if isinstance(node, Output):
+            return self._structures[node.call], node.index, node.item
+        if isinstance(node, Leaf):
+            return node.sql, node.type
+        if node.is_argument:
+            return "argument", node.type
+        return _content(node), node.type
 
     @staticmethod
     def _is_bytes(spec: OperatorSpec, inputs: Sequence[ListOrNode]) -> bool:
@@ -232,7 +257,7 @@ class Inference:
 
     def _symbol(self, node: Node) -> tf.Tensor:
         if isinstance(node, Output):
-            result = self._results[node.call][node.index]
+            result = self._results_of(node.call)[node.index]
             return result if node.item is None else result[node.item]
         if node not in self._symbols:
             if isinstance(node, Constant) and not node.is_argument:
@@ -240,6 +265,17 @@ class Inference:
             else:
                 self._symbols[node] = tf.compat.v1.placeholder(node.type.dtype, node.type.shape)
         return self._symbols[node]
+
+    def _results_of(self, call: Call) -> list[Any]:
+        """The results of a call in the graph, where it is put if its types were known without it."""
+        if call not in self._results:
+            symbols = [self._symbols_of(item) for item in call.inputs]
+            self._results[call] = apply_operator(self._specs[call], symbols, dict(call.attributes))
+        return self._results[call]
+
+
+def _content(constant: Constant) -> str | bytes:
+    return repr(constant.value.tolist()) if constant.value.dtype == object else constant.value.tobytes()
 
 
 def apply_operator(spec: OperatorSpec, inputs: Sequence[Any], attributes: dict[str, Any]) -> list[Any]:
