@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 import tfsql
+from tfsql.errors import RowError
 from tfsql.registry import operator_spec
 
 N = "n"  # an axis that is 3 in fixed-size columns and differs from row to row in ragged ones
@@ -547,6 +548,23 @@ def test_equal_calls_of_a_query_are_computed_once() -> None:
         kernel.reset_statistics()
         assert relation.fetchall() == [(i * i, i * i) for i in range(100)]
         assert kernel.statistics.rows == 100
+
+
+def test_large_rows_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfsql.vectorised.MAX_CALL_BYTES", 4000)
+    rows = np.arange(2000, dtype=np.float32).repeat(10).reshape(2000, 10)
+    with tfsql.connect() as con:
+        con.execute("CREATE TABLE data AS SELECT column0 AS x FROM rows")
+        found = con.sql("SELECT x[1] AS first FROM data WHERE tf_Sum(x, 0) >= 19000")
+        assert [first for (first,) in found.fetchall()] == list(range(1900, 2000))
+        (kernel,) = con.kernels._kernels.values()
+        assert kernel.statistics.calls >= 2000 * 40 // 4000, len(rows)
+        con.sql("SELECT x FROM data WHERE tf_GatherV2([1.0, 2.0], tf_Cast(x, {DstT: 'int32'}), 0)[1] > 0")
+        *_, kernel = con.kernels._kernels.values()
+        x = pa.FixedSizeListArray.from_arrays(pa.array(np.where(rows == 1234, 7, 0).reshape(-1), pa.float32()), 10)
+        with pytest.raises(RowError) as failure:
+            kernel(x)
+        assert failure.value.row == 1234
 
 
 def test_rows_of_few_shapes_are_few_calls() -> None:

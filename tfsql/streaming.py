@@ -27,10 +27,11 @@ _OPEN_AXIS, _SCALAR_BYTES = 64, 8
 
 
 def batch_rows(columns: Columns) -> int:
-    """How many rows of these columns make a batch: whole vectors of the engine."""
-    row_bytes = sum(_bytes_of(kind) for _, kind in columns)
-    vectors = BATCH_BYTES // (max(row_bytes, 1) * VECTOR_ROWS)
-    return min(max(vectors, 1) * VECTOR_ROWS, MAX_BATCH_ROWS)
+    """How many rows of these columns make a batch: whole vectors of the engine, or a power of two of large rows."""
+    rows = BATCH_BYTES // max(sum(_bytes_of(kind) for _, kind in columns), 1)
+    if rows < VECTOR_ROWS:
+        return 1 << max(rows, 1).bit_length() - 1
+    return min(rows // VECTOR_ROWS * VECTOR_ROWS, MAX_BATCH_ROWS)
 
 
 def _bytes_of(kind: SqlType) -> int:

@@ -26,6 +26,8 @@ from tfsql.types import SqlType, Struct, TensorType, display
 MIN_ROWS_PER_SHAPE = 8
 # How many shapes of a batch get calls of their own.
 MAX_SHAPES = 32
+# What the arguments of one call may take: what is computed in between takes a multiple of it.
+MAX_CALL_BYTES = 64 * 2**20
 
 
 @dataclass
@@ -233,11 +235,26 @@ class RowWise(Vectorised):
         if not valid.all():
             columns = [column.filter(pa.array(valid)) for column in columns]
         try:
-            result = self._compute(columns)
+            result = self._in_parts(columns)
         except RowError as error:
             error.row = int(np.flatnonzero(valid)[error.row])
             raise
         return result if valid.all() else scatter(result, valid)
+
+    def _in_parts(self, columns: list[pa.Array]) -> pa.Array:
+        """The results, computed part by part where the engine hands over more bytes than a call should take."""
+        count = len(columns[0])
+        rows = max(count * MAX_CALL_BYTES // max(sum(column.nbytes for column in columns), 1), 1)
+        if rows >= count:
+            return self._compute(columns)
+        parts = []
+        for start in range(0, count, rows):
+            try:
+                parts.append(self._compute([column.slice(start, rows) for column in columns]))
+            except RowError as error:
+                error.row += start
+                raise
+        return pa.concat_arrays(parts)
 
     def _compute(self, columns: list[pa.Array]) -> pa.Array:
         count = len(columns[0])
