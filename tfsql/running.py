@@ -300,7 +300,7 @@ class StatementRun:
         if stream.row is not None:
             batch = constant_batch(stream)
             return batch.schema, [batch]
-        rows = batch_rows(self._backend.describe(stream.sql, stream.parameters))
+        rows = batch_rows(self._backend.describe(stream.sql, stream.parameters), stream)
         table = None if stream.scan is None else self._backend.scan(stream.scan.table, stream.scan.columns)
         if table is not None:
             return table.schema, self._backend.batches(table, rows)

@@ -26,9 +26,15 @@ MAX_BATCH_ROWS = 60 * VECTOR_ROWS
 _OPEN_AXIS, _SCALAR_BYTES = 64, 8
 
 
-def batch_rows(columns: Columns) -> int:
-    """How many rows of these columns make a batch: whole vectors of the engine, or a power of two of large rows."""
-    rows = BATCH_BYTES // max(sum(_bytes_of(kind) for _, kind in columns), 1)
+def batch_rows(columns: Columns, stream: Stream | None = None) -> int:
+    """How many rows of these columns make a batch: whole vectors of the engine, or a power of two of large rows.
+
+    Args:
+      stream: whose calls are made on the batch: what they make in between counts as well.
+    """
+    outputs = stream.outputs.values() if stream is not None else ()
+    made = max((output.use.kernel.row_bytes for output in outputs if output.use is not None), default=0)
+    rows = BATCH_BYTES // max(sum(_bytes_of(kind) for _, kind in columns), made // 2, 1)
     if rows < VECTOR_ROWS:
         return 1 << max(rows, 1).bit_length() - 1
     return min(rows // VECTOR_ROWS * VECTOR_ROWS, MAX_BATCH_ROWS)

@@ -65,6 +65,14 @@ class Call:
         for item in self.inputs:
             yield from item if isinstance(item, tuple) else (item,)
 
+    def results(self) -> Iterator[Output]:
+        """The outputs with lists laid out."""
+        for index, (_, types) in enumerate(self.outputs):
+            if isinstance(types, tuple):
+                yield from (Output(self, index, item, item_type) for item, item_type in enumerate(types))
+            else:
+                yield Output(self, index, None, types)
+
 
 @dataclass(frozen=True)
 class Output:

@@ -95,6 +95,11 @@ class Vectorised(ABC):
         """Whether it computes several batches at once; else they take turns."""
         return False
 
+    @property
+    def row_bytes(self) -> int:
+        """What the largest value made on the way from one row to its result takes, as far as it is known."""
+        return 0
+
     def restart(self) -> None:
         """Forgets what a query must not see of the one before."""
         self.last_error = None

@@ -5,6 +5,7 @@ The same object is a vectorised function of the relational engine and a plain fu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
@@ -73,6 +74,10 @@ class Kernel(RowWise):
     @property
     def is_concurrent(self) -> bool:
         return not self.is_stateful
+
+    @property
+    def row_bytes(self) -> int:
+        return max((_bytes_of(node.type) for call in self.program.varying for node in call.results()), default=0)
 
     def restart(self) -> None:
         """Forgets the state of random operators, so that the next query repeats what a seed promises."""
@@ -180,6 +185,11 @@ class Kernel(RowWise):
 
     def explanation(self) -> list[str]:
         return kernel_lines(self.program, self.rules())
+
+
+def _bytes_of(kind: TensorType) -> int:
+    """What a tensor takes; 0 where its shape is not known."""
+    return math.prod(axis or 0 for axis in kind.shape or ()) * (tf.as_dtype(kind.dtype).size or 0)
 
 
 def _common_shapes(rows: list[Rows]) -> tuple[Shape, ...]:

@@ -91,7 +91,7 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
     statics = Statics(program, leaf_shapes)
     program = replace(program, settled=statics.settled())
     shape_of = statics.shape_of
-    outputs = [node for call in program.varying for node in _outputs(call)]
+    outputs = [node for call in program.varying for node in call.results()]
     if program.is_stateful or any(not _is_fixed(shape_of(node)) or _is_variant(node) for node in outputs):
         raise NeedsLoopError
     rules: dict[Call, str] = {}
@@ -112,16 +112,6 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
     ]
     concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
     return Lifted(concrete, rules, tuple(map(program.is_varying, program.results)))
-
-
-def _outputs(call: Call) -> list[Output]:
-    nodes = []
-    for index, (_, types) in enumerate(call.outputs):
-        items: list[tuple[int | None, Any]] = [(None, types)]
-        if isinstance(types, tuple):
-            items = list(enumerate(types))
-        nodes += [Output(call, index, item, item_type) for item, item_type in items]
-    return nodes
 
 
 def _is_variant(node: Node) -> bool:
@@ -188,7 +178,7 @@ class _Lifting:
         if values is None:
             self._environment.evaluate(call)
             return
-        for node, value in zip(_outputs(call), values, strict=True):
+        for node, value in zip(call.results(), values, strict=True):
             self._environment.put(node, tf.constant(value, node.type.dtype))
 
     def _require(self, call: Call) -> None:
@@ -201,7 +191,7 @@ class _Lifting:
         if checks_of(call.op).ensures:
             self._assert(
                 call,
-                _outputs(call),
+                list(call.results()),
                 lambda spec, inputs, made: output_conditions(spec, inputs, dict(call.attributes), made),
             )
 
@@ -239,7 +229,7 @@ class _Lifting:
         lowering, site = found
         self._flush(segment)
         made = lowering.make(site, [self._environment.tensor(node) for node in call.nodes()])
-        self._environment.put(_outputs(call)[0], made)
+        self._environment.put(next(call.results()), made)
         self._rules[call] = f"{LOWERED}{lowering.name}"
         return True
 
@@ -256,7 +246,7 @@ class _Lifting:
             [self._stacked(node) for node in item] if isinstance(item, tuple) else self._stacked(item)
             for item in call.inputs
         ]
-        outputs = _outputs(call)
+        outputs = list(call.results())
         shapes = [self._shape_of(node) or () for node in outputs]
         try:
             made = call_on_stack(
@@ -374,7 +364,7 @@ def looped(program: Program) -> Lifted:
         columns = [_Column(leaf, *tensors[2 * i : 2 * i + 2]) for i, leaf in enumerate(program.leaves)]
         known: dict[Node, tf.Tensor] = dict(zip(program.arguments, tensors[border:], strict=True))
         outside = Environment(known, program.max_cell_bytes)
-        inside = [call for call in program.calls if call in program.varying or any(map(_is_quantised, _outputs(call)))]
+        inside = [call for call in program.calls if call in program.varying or any(map(_is_quantised, call.results()))]
         for call in program.calls:
             if call not in inside:
                 outside.evaluate(call)
