@@ -100,6 +100,7 @@ class StatementRun:
         self._parameters = request.parameters
         self._variables = request.variables
         self._tables: list[str] = []
+        self._described: Columns | None = None
         usable = frozenset(name.lower() for name in table_names(request.variables))
         self._features: Features = features_of(
             statement,
@@ -226,12 +227,11 @@ class StatementRun:
             return self._constant_relation(bound, bound.stream)
         returns_rows = self._backend.returns_rows(bound.sql)
         if returns_rows:
-            columns: Columns | None = self._backend.describe(bound.sql, bound.parameters)
+            columns = self._columns(bound)
             run: Callable[[], EngineResult] | None = partial(self._run, bound)
             run_rows = None
             if bound.stream is not None and bound.stream.is_needed:
-                columns, run = bound.stream.columns(columns or []), None
-                run_rows = partial(self._run_rows, bound, bound.stream)
+                run, run_rows = None, partial(self._run_rows, bound, bound.stream)
             run_arrow, run_batches = partial(self._run_arrow, bound), partial(self._run_batches, bound)
             relation = Relation(columns, run, run_arrow, self._explain_text, run_batches, run_rows)
             self._tie_tables(relation)
@@ -241,6 +241,18 @@ class StatementRun:
         self._connection.unused_tables.extend(self._tables)
         table = result.rows_of_change()
         return None if table is None else relation_of(table, self._explain_text)
+
+    def _columns(self, bound: Bound) -> Columns | None:
+        """Names and types of the columns of a query; None where only the rows tell."""
+        if bound.stream is None:
+            return self._backend.describe(bound.sql, bound.parameters)
+        return bound.stream.columns(self._stream_columns(bound.stream))
+
+    def _stream_columns(self, stream: Stream) -> Columns:
+        """What the engine says of a stream, asked once: it takes as long as binding the query."""
+        if self._described is None:
+            self._described = self._backend.describe(stream.sql, stream.parameters)
+        return self._described
 
     def _run_change(self, bound: Bound) -> EngineResult:
         """Runs a statement that is no query; the kernels follow the transactions."""
@@ -300,7 +312,7 @@ class StatementRun:
         if stream.row is not None:
             batch = constant_batch(stream)
             return batch.schema, [batch]
-        rows = batch_rows(self._backend.describe(stream.sql, stream.parameters), stream)
+        rows = batch_rows(self._stream_columns(stream), stream)
         table = None if stream.scan is None else self._backend.scan(stream.scan.table, stream.scan.columns)
         if table is not None:
             return table.schema, self._backend.batches(table, rows)
