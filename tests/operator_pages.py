@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from differential import call_text
 
+import tfsql
 from tfsql.kernel.lift import convertible_operators
 from tfsql.registry import Argument, OperatorSpec, operator_spec
 from tfsql.registry.batching import ELEMENTWISE, FOLDED, SHIFTED, direct_rules, parameters_of, wrong_converters
@@ -179,8 +180,22 @@ def batching_lines(name: str) -> list[str]:
         lines.append(f"TensorFlow's converter is not used: it {wrong_converters()[name]}")
     if parameters_of(name):
         lines.append(f"one call for the rows of each value of {_listed(parameters_of(name))}, where values are few")
-    last = {"row by row": "in a loop inside the batch's call", "direct": "other calls in a loop or converted"}
-    return [*lines, last.get(batching_kind(name), "one call for the batch by TensorFlow's converter")]
+    kind = batching_kind(name)
+    if kind == "row by row":
+        return [*lines, f"in a loop inside the batch's call: {loop_reason(name)}"]
+    is_direct = kind == "direct"
+    last = "other calls in a loop or converted" if is_direct else "one call for the batch by TensorFlow's converter"
+    return [*lines, last]
+
+
+def loop_reason(name: str) -> str:
+    """Why the rows of an operator are computed one after the other."""
+    if _spec(name).is_stateful:
+        return "it draws at random, or is seen from outside, so that the rows keep their order"
+    text = example(name)
+    if text and "FROM data" not in text and "?" in tfsql.sql(text).explain().rpartition("tfsql_kernel")[2]:
+        return "the shape of what it makes hangs on the values of the row"
+    return "TensorFlow has no converter for it, and it has no axis for rows"
 
 
 def _listed(names: Any) -> str:
