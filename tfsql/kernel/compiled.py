@@ -50,6 +50,7 @@ class Kernel(RowWise):
         super().__init__(name, program.result_type(), inputs, outputs)
         self.program = program
         self.traces = traces
+        self._is_fixed = all(leaf.type.is_fixed for leaf in program.leaves)
         self._arguments = [
             tf.convert_to_tensor(value, constant.type.dtype)
             for value, constant in zip(argument_values, program.arguments, strict=True)
@@ -105,7 +106,7 @@ class Kernel(RowWise):
         if not is_uniform:
             return self._call_loop(rows, count)
         uniform = [column.with_common_shape() for column in rows]
-        lifted = self.traces.of_shapes(_common_shapes(uniform), is_single=count == 1)
+        lifted = self.traces.of_shapes(_common_shapes(uniform), may_compile=count > 1 and self._is_fixed)
         if lifted is None or lifted.is_loop:
             made = self._call_by_parameters(uniform, count)
             if made is not None:
@@ -169,12 +170,11 @@ class Kernel(RowWise):
 
     def rules(self) -> dict[Any, str]:
         """How the rows of each call are batched; traces the kernel if its shapes are known before running."""
-        is_known = all(leaf.type.is_fixed for leaf in self.program.leaves)
-        if is_known:
+        if self._is_fixed:
             lifted = self.traces.of_shapes(tuple(leaf.type.shape or () for leaf in self.program.leaves))
             if lifted is not None:
                 return self._with_parameters(lifted.rules)
-        varying = "by shape" if not is_known and not self.program.is_stateful else LOOPED
+        varying = "by shape" if not self._is_fixed and not self.program.is_stateful else LOOPED
         rules = {call: varying if call in self.program.varying else "constant" for call in self.program.calls}
         return rules if self.program.is_stateful else self._with_parameters(rules)
 

@@ -76,14 +76,14 @@ class NeedsLoopError(Exception):
     """The program's results have shapes that depend on the values of each row, so rows cannot be stacked."""
 
 
-def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = True, is_single: bool = False) -> Lifted:
+def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = True, may_compile: bool = True) -> Lifted:
     """``program`` over rows of one shape.
 
     The function takes each leaf as ``[rows, *shape]`` and then the arguments; it returns for each result a tensor
     ``[rows, *shape]``, or ``[*shape]`` where the result does not depend on the row.
 
     Args:
-      is_single: whether it is made for a single row.
+      may_compile: whether XLA may compile calls of it.
 
     Raises:
       NeedsLoopError: some shape is known only from the values, or the program is stateful or has lists of tensors.
@@ -100,7 +100,7 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
         known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
         known |= {leaf: program.constant(leaf) for leaf in program.fixed}
         environment = Environment(known, program.max_cell_bytes)
-        lifting = _Lifting(program, environment, shape_of, rules, is_lowered=is_lowered, is_single=is_single)
+        lifting = _Lifting(program, environment, shape_of, rules, is_lowered=is_lowered, may_compile=may_compile)
         return [storable(tensor) for tensor in lifting.run()]
 
     signature = [
@@ -134,10 +134,10 @@ class _Lifting:
         rules: dict[Call, str],
         *,
         is_lowered: bool,
-        is_single: bool,
+        may_compile: bool,
     ):
         self._program = program
-        self._is_single = is_single
+        self._may_compile = may_compile
         self._is_lowered = is_lowered
         self._environment = environment
         self._shape_of = shape_of
@@ -223,7 +223,7 @@ class _Lifting:
         """Computes a call by its lowering, if it has one, behind the calls of ``segment``; whether it has."""
         if not self._is_lowered:
             return False
-        found = lowering_of(call, self._shape_of, self._program.is_varying, is_single=self._is_single)
+        found = lowering_of(call, self._shape_of, self._program.is_varying, may_compile=self._may_compile)
         if found is None:
             return False
         lowering, site = found

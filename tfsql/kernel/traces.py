@@ -36,23 +36,24 @@ class Traces:
         self._lock = threading.RLock()
 
     def of_shapes(
-        self, shapes: tuple[Shape, ...], fixed: Mapping[Leaf, np.ndarray] | None = None, *, is_single: bool = False
+        self, shapes: tuple[Shape, ...], fixed: Mapping[Leaf, np.ndarray] | None = None, *, may_compile: bool = True
     ) -> Lifted | None:
         """The function for rows of these shapes; None where the rows must be looped over.
 
         Args:
           fixed: values of inputs that are the same in all rows.
-          is_single: whether it is for a single row: nothing is compiled for that.
+          may_compile: whether XLA may compile calls of it: it does so for each shape, which does not pay for a single
+            row, nor for rows of many shapes.
         """
         fixed = fixed or {}
-        is_single = is_single and self._is_lowered and self._may_be_compiled
-        key = (shapes, tuple(value.tobytes() for value in fixed.values()), is_single)
+        may_compile = may_compile and self._is_lowered and self._may_be_compiled
+        key = (shapes, tuple(value.tobytes() for value in fixed.values()), may_compile)
         with self._lock:
             if key not in self._functions:
                 try:
                     program = self.program.fixing(fixed)
                     self._functions[key] = batched(
-                        program, list(shapes), is_lowered=self._is_lowered, is_single=is_single
+                        program, list(shapes), is_lowered=self._is_lowered, may_compile=may_compile
                     )
                 except NeedsLoopError:
                     self._functions[key] = None

@@ -25,15 +25,15 @@ def lowering_of(
     shape_of: Callable[[Node], Shape | None],
     is_varying: Callable[[Node], bool],
     *,
-    is_single: bool = False,
+    may_compile: bool = True,
 ) -> tuple[Lowering, Site] | None:
     """The lowering of a call and its site; None where none applies.
 
     Args:
-      is_single: whether it is for a single row, for which nothing is compiled.
+      may_compile: whether XLA may compile it.
     """
     for lowering in LOWERINGS:
-        if call.op in lowering.operators and not (is_single and lowering.is_compiled):
+        if call.op in lowering.operators and (may_compile or not lowering.is_compiled):
             nodes = list(call.nodes())
             site = Site(call, tuple(map(shape_of, nodes)), tuple(map(is_varying, nodes)))
             if lowering.pays(site):

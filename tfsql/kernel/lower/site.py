@@ -52,7 +52,7 @@ class Lowering:
       pays: whether it applies to a call, and is faster.
       make: the output of all rows from the inputs, those that vary stacked ``[rows, *shape]``.
       tolerance: by how much an element may differ, in units of the greatest element.
-      is_compiled: whether XLA compiles it, at the first batch of so many rows: too dear for a single row.
+      is_compiled: whether XLA compiles it, at the first batch of so many rows of a shape.
     """
 
     name: str
