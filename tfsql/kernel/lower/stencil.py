@@ -76,27 +76,26 @@ def _margins(height: Axis, width: Axis) -> tuple[int, int]:
 def _stencil(height: Axis, width: Axis) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The compiled function of a row of numbers with its margins, and of the weights: ``[pictures, height, width]``."""
     before, after = _margins(height, width)
-    pixels = height.length * width.length
-    y, x = np.divmod(np.arange(pixels), width.length)
+    rows, columns = np.arange(height.length)[:, None], np.arange(width.length)
 
     def stencil(row: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         size = tf.shape(row)[0] - before - after
-        total = None
+        total: tf.Tensor = 0
         for index, (down, right) in enumerate((down, right) for down in _shifts(height) for right in _shifts(width)):
             start = before + down * width.length + right
-            seen = tf.reshape(tf.slice(row, [start], [size]), [-1, pixels])
-            is_inside = _is_inside(y + down, height) & _is_inside(x + right, width)
-            if not is_inside.all():
-                seen = tf.where(tf.constant(is_inside), seen, tf.zeros([], seen.dtype))
-            term = seen * weights[index]
-            total = term if total is None else total + term
-        return tf.reshape(total, [-1, height.length, width.length])[:, : height.output, : width.output]
+            seen = tf.reshape(tf.slice(row, [start], [size]), [-1, height.length, width.length])
+            # A mask for each axis: XLA takes long to compile with one of all pixels.
+            seen = _inside(_inside(seen, rows + down, height), columns + right, width)
+            total += seen * weights[index]
+        return total[:, : height.output, : width.output]
 
     return tf.function(stencil, jit_compile=True, autograph=False)  # type: ignore[no-any-return]
 
 
-def _is_inside(places: np.ndarray, axis: Axis) -> np.ndarray:
-    return (places >= 0) & (places < axis.length)
+def _inside(pictures: tf.Tensor, places: np.ndarray, axis: Axis) -> tf.Tensor:
+    """The pixels, with zero for those that are looked for outside of the axis."""
+    is_inside = (places >= 0) & (places < axis.length)
+    return pictures if is_inside.all() else tf.where(tf.constant(is_inside), pictures, tf.zeros([], pictures.dtype))
 
 
 STENCIL = Lowering(
