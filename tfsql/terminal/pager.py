@@ -68,7 +68,9 @@ def _fits(text: str) -> bool:
 def _page(text: str) -> None:
     """Runs the pager; Ctrl-C is for the pager alone."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    encoded = text.encode(sys.stdout.encoding, "backslashreplace")
     try:
-        subprocess.run(pager_command(), input=text.encode(sys.stdout.encoding, "backslashreplace"), check=False)
+        # less asks its standard error for the size of the terminal; number 2 leads nowhere while TensorFlow starts.
+        subprocess.run(pager_command(), input=encoded, stderr=sys.stderr, check=False)
     finally:
         signal.signal(signal.SIGINT, before)
