@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tfsql import __version__, connect
 from tfsql.errors import ParseError, TfsqlError, did_you_mean
+from tfsql.render import PICTURES
 from tfsql.terminal.messages import tell, tell_error
 from tfsql.terminal.output import MODES, PARQUET, open_output
 from tfsql.terminal.run import EXIT_INTERRUPTED, decoded, named_errors, read_file, run_text
@@ -90,7 +91,13 @@ def _command(arguments: list[str]) -> int:
         from tfsql.server import serve
 
         return serve(arguments[1:])
-    return _run(_parser().parse_args(arguments))
+    return _run(_parser().parse_args(_with_how(arguments)))
+
+
+def _with_how(arguments: list[str]) -> list[str]:
+    """The arguments with ``--pictures`` completed where what follows does not say how, but names a database."""
+    pairs = zip(arguments, [*arguments, ""][1:], strict=True)
+    return [f"{a}=auto" if a == "--pictures" and following not in PICTURES else a for a, following in pairs]
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -161,7 +168,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-o", dest="output", metavar="FILE", help="write the rows to this file, completely or not at all"
     )
-    parser.add_argument("--pictures", action="store_true", help="draw tensors that are pictures in tables")
+    pictures_help = f"draw tensors that are pictures in tables: {', '.join(PICTURES)}; auto if HOW is left out"
+    parser.add_argument(
+        "--pictures", nargs="?", choices=PICTURES, const="auto", default="none", metavar="HOW", help=pictures_help
+    )
     set_help = "change a setting, such as threads=2; may be repeated"
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help=set_help)
     parser.add_argument("--readonly", action="store_true", help="do not write to the database")

@@ -11,6 +11,7 @@ from prompt_toolkit.output import create_output
 
 from tfsql import __version__
 from tfsql.errors import TfsqlError
+from tfsql.render.asking import abilities
 from tfsql.terminal.commands import LEAVING_WORDS, run_command
 from tfsql.terminal.editor import prompt_session
 from tfsql.terminal.loading import Loader
@@ -30,7 +31,7 @@ class Repl:
 
     Args:
       mode: the format of results, one of ``render.FORMATS``.
-      pictures: whether tables draw tensors that are pictures.
+      pictures: how tables draw tensors that are pictures, one of ``render.PICTURES``.
       session: where input comes from; None for the terminal.
       loads_tensorflow: whether to load TensorFlow as soon as the prompt is there, or else with the first tensor query.
     """
@@ -40,7 +41,7 @@ class Repl:
         connection: Connection,
         *,
         mode: str = "table",
-        pictures: bool = False,
+        pictures: str = "none",
         session: PromptSession[str] | None = None,
         loads_tensorflow: bool = False,
     ):
@@ -55,6 +56,8 @@ class Repl:
     def run(self) -> int:
         """Reads and runs until the user leaves; returns the exit code."""
         # Data may go into a file while the prompt stays on the terminal.
+        if self.output.pictures != "none":
+            abilities()  # asked now, when nothing is being typed that would be lost
         output = None if sys.stdout.isatty() else create_output(always_prefer_tty=True)
         session = self._session or prompt_session(self.names, self.loader, output)
         tell(f"tfsql {__version__}. Statements end with ;\n.help lists commands, Ctrl-D leaves.")

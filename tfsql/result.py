@@ -203,11 +203,19 @@ class Relation:
         table = flatten.flatten_table(self.nested_table())
         return relation_of(table, self._explain)
 
-    def show(self, max_rows: int = 20, *, pictures: bool = False) -> None:
-        """Prints the first rows; with ``pictures``, tensors that are pictures are drawn in their cells."""
+    def show(self, max_rows: int = 20, *, pictures: bool | str = False) -> None:
+        """Prints the first rows; with ``pictures``, tensors that are pictures are drawn in their cells.
+
+        Args:
+          pictures: whether to draw, or how: "kitty" or "sixel", which are protocols of terminals, or "blocks".
+
+        Raises:
+          TypeMismatchError: there is no such way to draw.
+        """
         from tfsql.render import print_relation
 
-        print_relation(self, max_rows, pictures=pictures)
+        way = pictures if isinstance(pictures, str) else "auto" if pictures else "none"
+        print_relation(self, max_rows, pictures=way)
 
     def plot(self, max_rows: int = 12) -> Figure:
         """The first rows as a figure of matplotlib's: pictures as pictures, vectors as lines, the rest as titles.

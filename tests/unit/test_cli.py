@@ -186,6 +186,7 @@ MISTAKES = [
     (["a.db", "b.db"], 2, "tfsql: one argument too many: b.db\nHint: See tfsql --help"),
     (["-c"], 2, "tfsql: -c: expected one argument\nHint: See tfsql --help"),
     (["-c", "SELECT 1", "-f", "x"], 2, "tfsql: -f: not allowed with argument -c\nHint: See tfsql --help"),
+    (["--pictures=sixels", "-c", "SELECT 1"], 2, "tfsql: --pictures: invalid choice: 'sixels' (choose from"),
     (["--set", "threads", "-c", "SELECT 1"], 2, "--set takes NAME=VALUE, not threads"),
     (["--set", "thread=1", "-c", "SELECT 1"], 3, "--set thread=1: unrecognized configuration parameter"),
     (["--set", "tfsql_lowering=2", "-c", "SELECT 1"], 4, "--set tfsql_lowering=2: tfsql_lowering takes on or off, not"),
@@ -362,6 +363,21 @@ def test_pictures_in_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 4 + 4 + 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--pictures", "kitty"], "\x1b_Ga=T,"),
+        (["--pictures=sixel"], "\x1bP0;1q"),
+        (["--pictures", ":memory:"], "@" * 8),
+        (["--pictures", "none"], "min 0 max 7"),
+    ],
+)
+def test_how_pictures_are_drawn(arguments: list[str], code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "SELECT [[y // 4 * 7 FOR x IN range(8)] FOR y IN range(8)]::FLOAT[8][8] AS x"
+    assert main([*arguments, "-c", sql]) == 0
+    assert code in capsys.readouterr().out
+
+
 def test_ops_explains_an_operator(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops", "tf_conv2d"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -518,6 +534,7 @@ def test_an_error_in_colour() -> None:
         (State(0.0, 0, 1.0), 79, "························ 0 %"),
         (State(None, 0, 2.0, "loading TensorFlow"), 79, "loading TensorFlow for 2 s"),
         (State(None, 4096, 2.0), 79, "running for 2 s  4,096 rows  2,048 rows/s"),
+        (State(None, 1, 2.0), 79, "running for 2 s  1 row"),
     ],
 )
 def test_the_progress_line(state: State, width: int, text: str) -> None:

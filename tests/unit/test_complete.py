@@ -148,7 +148,7 @@ def test_tables_and_their_aliases() -> None:
     [
         (".mo", [".mode"]),
         (".mode j", ["json", "jsonl"]),
-        (".pictures ", ["on", "off"]),
+        (".pictures ", ["auto", "kitty", "sixel", "blocks", "none"]),
         (".schema d", ["digits"]),
         (".read data/R", ["data/README.md"]),
         (".nonsense x", []),

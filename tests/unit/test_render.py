@@ -25,6 +25,7 @@ from tfsql.render import (
     FORMATS,
     SHADES,
     TRUE_COLOR,
+    Pen,
     Result,
     cell_text,
     picture,
@@ -35,7 +36,7 @@ from tfsql.render import (
     table_text,
     terminal_colors,
 )
-from tfsql.render.pictures import CELL_WIDTH
+from tfsql.render.drawings import CELL_WIDTH
 from tfsql.result import Relation
 from tfsql.types import Scalar
 
@@ -357,7 +358,7 @@ def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("at_root")
 def test_a_picture_stands_in_its_cell(con: tfsql.Connection) -> None:
-    lines = table_text(con.sql(TWO_DIGITS), colors=0).split("\n")
+    lines = table_text(con.sql(TWO_DIGITS), pen=Pen()).split("\n")
     assert len({len(line) for line in lines[:-1]}) == 1
     drawn = picture(con.sql(TWO_DIGITS).fetchone()[1], colors=0).split("\n")
     assert [line[len("│        │ ") : -len(" │")] for line in lines[4:18]] == drawn
@@ -369,7 +370,7 @@ def test_a_picture_stands_in_its_cell(con: tfsql.Connection) -> None:
 @pytest.mark.usefixtures("at_root")
 def test_colours_take_no_room_in_a_cell(con: tfsql.Connection) -> None:
     def shape(colors: int) -> list[int]:
-        text = table_text(con.sql(TWO_DIGITS), colors=colors)
+        text = table_text(con.sql(TWO_DIGITS), pen=Pen(colors))
         return [len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in text.split("\n")]
 
     assert shape(256) == shape(TRUE_COLOR) == shape(0)
@@ -386,21 +387,21 @@ def test_colours_take_no_room_in_a_cell(con: tfsql.Connection) -> None:
     ],
 )
 def test_what_is_no_picture_stays_text(con: tfsql.Connection, value: str, drawn: str) -> None:
-    lines = table_text(con.sql(f"SELECT {value} AS x"), colors=0).split("\n")
+    lines = table_text(con.sql(f"SELECT {value} AS x"), pen=Pen()).split("\n")
     assert lines[4] == f"│ {drawn} │".replace(f"{drawn} │", drawn.ljust(len(lines[0]) - 4) + " │")
 
 
 def test_a_wide_picture_is_made_to_fit(con: tfsql.Connection) -> None:
     relation = con.sql("SELECT tf_Fill([20, 200], 0.5) AS x")
-    assert {len(line) for line in table_text(relation, max_width=20, colors=0).split("\n")[:-1]} == {20}
-    assert len(table_text(relation, max_width=200, colors=0).split("\n")[0]) == CELL_WIDTH + 4
+    assert {len(line) for line in table_text(relation, max_width=20, pen=Pen()).split("\n")[:-1]} == {20}
+    assert len(table_text(relation, max_width=200, pen=Pen()).split("\n")[0]) == CELL_WIDTH + 4
 
 
 @pytest.mark.usefixtures("at_root")
 @pytest.mark.parametrize(("width", "picture_width"), [(120, 28), (80, 28), (60, 19), (40, 12)])
 def test_pictures_share_a_narrow_terminal(con: tfsql.Connection, width: int, picture_width: int) -> None:
     relation = con.sql("SELECT label, image, image AS again FROM 'data/digits.parquet' LIMIT 1")
-    lines = table_text(relation, max_width=width, colors=0).split("\n")
+    lines = table_text(relation, max_width=width, pen=Pen()).split("\n")
     assert len(lines[0]) <= width
     assert [len(part) - 2 for part in lines[4].split("│")[2:4]] == [picture_width] * 2
     assert "image" in lines[1]

@@ -232,6 +232,12 @@ def test_pictures_and_rows(con: tfsql.Connection, capsys: pytest.CaptureFixture[
     repl.handle(".pictures on")
     repl.handle("SELECT tf_Fill([8, 8], 1.0) AS x;")
     assert "mean 1" not in capsys.readouterr().out
+    repl.handle(".pictures sixel")
+    repl.handle("SELECT tf_Fill([8, 8], 1.0) AS x;")
+    assert "\x1bP0;1q" in capsys.readouterr().out
+    repl.handle(".pictures off")
+    repl.handle(".pictures")
+    assert capsys.readouterr().err == ".pictures is none; choices: auto, kitty, sixel, blocks, none\n"
     repl.handle(".rows 3")
     repl.handle("FROM range(9);")
     assert "more than 3 rows (3 shown)" in capsys.readouterr().out

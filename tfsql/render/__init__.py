@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfsql.render.cells import cell_text, sql_text
+from tfsql.render.drawings import PICTURES, Pen, pen_of
 from tfsql.render.formats import FORMATS, writer
 from tfsql.render.pictures import SHADES, picture, picture_row
 from tfsql.render.png import save_png
@@ -15,13 +16,16 @@ __all__ = [
     "DEFAULT_WIDTH",
     "FORMATS",
     "MAX_ROWS",
+    "PICTURES",
     "SHADES",
     "TRUE_COLOR",
     "Borders",
+    "Pen",
     "Result",
     "Row",
     "borders_of",
     "cell_text",
+    "pen_of",
     "picture",
     "picture_row",
     "print_relation",

@@ -12,19 +12,20 @@ from typing import Any, TextIO
 
 from tfsql.flatten import distinct_names
 from tfsql.render.cells import cell_text, is_number_type, is_single, printable, rounded, sql_text
-from tfsql.render.streams import borders_of, can_write, picture_colors
+from tfsql.render.drawings import pen_of
+from tfsql.render.streams import borders_of, can_write
 from tfsql.render.tables import MAX_ROWS, Result, table_of
 
 
 def write_table(
-    result: Result, stream: TextIO, *, pictures: bool = False, max_rows: int = MAX_ROWS, max_width: int | None = None
+    result: Result, stream: TextIO, *, pictures: str = "none", max_rows: int = MAX_ROWS, max_width: int | None = None
 ) -> None:
     """Writes the first rows as a table, and the plan of an EXPLAIN as it is."""
     if result.columns == ["explain_key", "explain_value"]:
         stream.writelines(f"{text.rstrip()}\n" for _, text in result.rows)
         return
-    colors = picture_colors(stream) if pictures else None
-    stream.write(table_of(result, max_rows, max_width, borders=borders_of(stream), colors=colors) + "\n")
+    pen = pen_of(stream, pictures)
+    stream.write(table_of(result, max_rows, max_width, borders=borders_of(stream), pen=pen) + "\n")
 
 
 def write_csv(result: Result, stream: TextIO) -> None:
@@ -114,12 +115,12 @@ FORMATS: dict[str, Callable[[Result, TextIO], None]] = {
 
 
 def writer(
-    mode: str, *, pictures: bool = False, max_rows: int = MAX_ROWS, max_width: int | None = None
+    mode: str, *, pictures: str = "none", max_rows: int = MAX_ROWS, max_width: int | None = None
 ) -> Callable[[Result, TextIO], None]:
     """What writes a result as ``mode``.
 
     Args:
-      pictures: whether a table draws tensors that are pictures.
+      pictures: how a table draws tensors that are pictures, one of ``PICTURES``.
       max_rows: how many rows a table shows.
       max_width: how wide a table may be; None for the width of the terminal.
     """

@@ -18,8 +18,6 @@ from tfsql.render.streams import HALF_BLOCK, TRUE_COLOR, picture_colors, termina
 SHADES = " .:-=+*#%@"
 # A matrix with a shorter edge is better read as numbers.
 LEAST_EDGE = 8
-# A picture in a table is drawn no wider than this.
-CELL_WIDTH = 32
 _RESET = "\x1b[0m"
 
 
@@ -42,7 +40,7 @@ def picture(array: Any, width: int | None = None, *, colors: int | None = None) 
     """
     if colors is None:
         colors = picture_colors(sys.stdout)
-    return "\n".join(_lines(pixels_of(array), width, colors))
+    return "\n".join(character_lines(pixels_of(array), width, colors))
 
 
 def picture_row(
@@ -115,23 +113,10 @@ def pixels_of_cell(value: Any, kind: str) -> np.ndarray | None:
     return pixels if min(pixels.shape[:2]) >= LEAST_EDGE else None
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A picture as lines of text, each of which takes ``width`` columns of the terminal."""
-
-    lines: list[str]
-    width: int
-
-
-def drawing(pixels: np.ndarray, max_width: int, colors: int) -> Drawing:
-    """A picture made smaller, where it must be, to fit a cell of a table."""
-    width = max(1, min(pixels.shape[1], CELL_WIDTH, max_width))
-    return Drawing(_lines(pixels, width, colors), width)
-
-
-def _lines(pixels: np.ndarray, width: int | None, colors: int) -> list[str]:
+def character_lines(pixels: np.ndarray, width: int | None, colors: int) -> list[str]:
+    """A picture from 0 to 1 in so many columns, None for one for each of its own; no colours are shades of ASCII."""
     if width is not None and width != pixels.shape[1]:
-        pixels = _resized(pixels, max(1, round(pixels.shape[0] * width / pixels.shape[1])), width)
+        pixels = resized(pixels, max(1, round(pixels.shape[0] * width / pixels.shape[1])), width)
     return list(_block_lines(pixels, colors) if colors else _shade_lines(pixels))
 
 
@@ -156,9 +141,10 @@ def pixels_of(array: Any) -> np.ndarray:
     return np.asarray((limited - least) / ((greatest - least) or 1.0))
 
 
-def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The picture with each new pixel the mean of what it covers; enlarged, it is not smoothed."""
     rows, columns = _weights(pixels.shape[0], height), _weights(pixels.shape[1], width)
-    return np.asarray(np.einsum("ih,hwc,jw->ijc", rows, pixels, columns))
+    return np.asarray(np.einsum("ih,hwc,jw->ijc", rows, pixels, columns, optimize=True))
 
 
 def _weights(old: int, new: int) -> np.ndarray:

@@ -63,6 +63,11 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
 
 
+def terminal_lines() -> int:
+    """The lines of the terminal."""
+    return shutil.get_terminal_size().lines
+
+
 def picture_colors(stream: TextIO) -> int:
     """How many colours pictures on a stream may have; 0 for shades of ASCII."""
     return terminal_colors(stream) if can_write(stream, HALF_BLOCK) else 0

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len, set_cell_size
 
 from tfsql.render.cells import cell_text, is_number_type, printable
-from tfsql.render.pictures import Drawing, drawing, pixels_of_cell
-from tfsql.render.streams import BOX, Borders, borders_of, picture_colors, terminal_width
+from tfsql.render.drawings import Drawing, Pen, drawing, pen_of
+from tfsql.render.pictures import pixels_of_cell
+from tfsql.render.streams import BOX, Borders, borders_of, terminal_width
 
 if TYPE_CHECKING:
     from tfsql.result import Relation
@@ -23,6 +24,9 @@ MAX_ROWS = 20
 NARROW_WIDTH = 12
 # So are pictures to this width.
 LEAST_PICTURE = 12
+
+# The place of the cursor.
+_SAVE, _RESTORE = "\x1b7", "\x1b8"
 
 Row = tuple[Any, ...]
 
@@ -43,14 +47,14 @@ def table_text(
     *,
     row_count: int | None = None,
     borders: Borders = BOX,
-    colors: int | None = None,
+    pen: Pen | None = None,
 ) -> str:
     """The first rows as a table with names, types and a count; ``max_rows`` + 1 rows are fetched at most.
 
     Args:
       max_width: characters of a line; None for the width of the terminal.
       row_count: how many rows there are, where that is known.
-      colors: draws tensors that are pictures, in so many colours (0: in ASCII); None for summaries.
+      pen: draws tensors that are pictures; None for summaries.
 
     Example:
       >>> import tfsql
@@ -67,13 +71,13 @@ def table_text(
     # A copy has a cursor of its own: what the caller has fetched so far stays as it is.
     head = copy.copy(relation).execute().fetchmany(max_rows + 1)
     result = Result(columns, types, iter(head))
-    return table_of(result, max_rows, max_width, row_count=row_count, borders=borders, colors=colors)
+    return table_of(result, max_rows, max_width, row_count=row_count, borders=borders, pen=pen)
 
 
-def print_relation(relation: Relation, max_rows: int = MAX_ROWS, *, pictures: bool = False) -> None:
+def print_relation(relation: Relation, max_rows: int = MAX_ROWS, *, pictures: str = "none") -> None:
     """Prints the first rows, in characters that standard output can carry."""
-    colors = picture_colors(sys.stdout) if pictures else None
-    print(table_text(relation, max_rows, borders=borders_of(sys.stdout), colors=colors))
+    pen = pen_of(sys.stdout, pictures)
+    print(table_text(relation, max_rows, borders=borders_of(sys.stdout), pen=pen))
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def table_of(
     *,
     row_count: int | None = None,
     borders: Borders = BOX,
-    colors: int | None = None,
+    pen: Pen | None = None,
 ) -> str:
     """``table_text`` of rows that are being read."""
     max_width = max_width or terminal_width()
@@ -116,20 +120,20 @@ def table_of(
     if row_count is None and len(rows) <= max_rows:
         row_count = len(rows)
     rows = rows[:max_rows]
-    columns = _columns(result, rows, max_width, borders, colors)
+    columns = _columns(result, rows, max_width, borders, pen)
     lines = _lines(columns, _widths(columns, max_width), len(rows), borders)
     return "\n".join([*lines, _footer(row_count, len(rows), len(result.columns), columns)])
 
 
-def _columns(result: Result, rows: list[Row], max_width: int, borders: Borders, colors: int | None) -> list[_Column]:
+def _columns(result: Result, rows: list[Row], max_width: int, borders: Borders, pen: Pen | None) -> list[_Column]:
     """The columns that fit, taken from both ends inwards; where some are left out, a narrow one says so."""
     gap = _Column((borders.ellipsis, ""), list([borders.ellipsis] * len(rows)), is_number=False, is_gap=True)
     count, taken = len(result.columns), dict[int, _Column]()
-    picture_width = 0 if colors is None else _picture_width(result.types, rows, max_width)
+    picture_width = 0 if pen is None else _picture_width(result.types, rows, max_width)
     space = max_width - 1
     for index in _from_both_ends(count):
         values = [row[index] for row in rows]
-        column = _column(result.columns[index], result.types[index], values, picture_width, colors)
+        column = _column(result.columns[index], result.types[index], values, picture_width, pen)
         space -= column.least_width + 3
         is_last = len(taken) == count - 1
         if taken and space < (0 if is_last else gap.width + 3):
@@ -153,10 +157,10 @@ def _from_both_ends(count: int) -> Iterator[int]:
     return (i // 2 if i % 2 == 0 else count - 1 - i // 2 for i in range(count))
 
 
-def _column(name: str, kind: str, values: list[Any], max_width: int, colors: int | None) -> _Column:
+def _column(name: str, kind: str, values: list[Any], max_width: int, pen: Pen | None) -> _Column:
     def cell(value: Any) -> str | Drawing:
-        pixels = None if colors is None else pixels_of_cell(value, kind)
-        return cell_text(value, kind) if pixels is None else drawing(pixels, max_width, colors or 0)
+        pixels = None if pen is None else pixels_of_cell(value, kind)
+        return cell_text(value, kind) if pen is None or pixels is None else drawing(pixels, max_width, pen)
 
     return _Column((printable(name), kind), [cell(value) for value in values], is_number_type(kind))
 
@@ -189,11 +193,25 @@ def _lines(columns: list[_Column], widths: list[int], row_count: int, borders: B
     yield line(column.header[0] for column in columns)
     yield line(column.header[1] for column in columns)
     yield rule(borders.middle)
+    drawn = ""
     for index in range(row_count):
         cells = [column.cells[index] for column in columns]
-        for number in range(max(len(cell.lines) if isinstance(cell, Drawing) else 1 for cell in cells)):
-            yield line(cells, number)
-    yield rule(borders.bottom)
+        height = max(len(cell.lines) if isinstance(cell, Drawing) else 1 for cell in cells)
+        for number in range(height):
+            yield drawn + line(cells, number)
+            drawn = ""
+        drawn = _drawn_above(cells, widths, height)
+    yield drawn + rule(borders.bottom)
+
+
+def _drawn_above(cells: list[str | Drawing], widths: list[int], height: int) -> str:
+    """The codes of a row's pictures, written from the line below it: whatever scrolls has done so by then."""
+    left, codes = 2, []
+    for cell, width in zip(cells, widths, strict=True):
+        if isinstance(cell, Drawing) and cell.code:
+            codes.append(f"{_SAVE}\x1b[{height}A\x1b[{left}C{cell.code}{_RESTORE}")
+        left += width + 3
+    return "".join(codes)
 
 
 def _part(cell: str | Drawing, number: int, width: int, column: _Column, ellipsis: str) -> str:

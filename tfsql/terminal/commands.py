@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfsql.errors import BindError, TfsqlError, did_you_mean
-from tfsql.render import FORMATS
+from tfsql.render import FORMATS, PICTURES
+from tfsql.render.asking import abilities
 from tfsql.terminal.messages import tell
 from tfsql.terminal.pager import pager_command
 from tfsql.terminal.run import named_errors, read_file, run_text
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LEAVING_WORDS = frozenset({"exit", "quit"})
 _SWITCH = ("on", "off")
+_PICTURES_SWITCH = {"on": "auto", "off": "none"}
 _DEFINITIONS = "SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal ORDER BY ALL"
 _VIEWS = "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
 
@@ -101,8 +103,10 @@ def _mode(repl: Repl, argument: str) -> None:
 
 
 def _pictures(repl: Repl, argument: str) -> None:
-    now = "on" if repl.output.pictures else "off"
-    repl.output.pictures = _chosen(argument, _SWITCH, now, ".pictures") == "on"
+    argument = _PICTURES_SWITCH.get(argument, argument)
+    repl.output.pictures = _chosen(argument, PICTURES, repl.output.pictures, ".pictures")
+    if repl.output.pictures != "none":
+        abilities()  # asked now, when nothing is being typed that would be lost
 
 
 def _pager(repl: Repl, argument: str) -> None:
@@ -149,7 +153,7 @@ COMMANDS = (
     DotCommand(".mode", "FORMAT", f"write rows as {', '.join(FORMATS)}", _mode, choices=tuple(FORMATS)),
     DotCommand(".ops", "PATTERN", "list TensorFlow's operators, or explain one: .ops Conv2D", _ops),
     DotCommand(".pager", "on|off", "page through large results, 1,000 rows at full width", _pager, choices=_SWITCH),
-    DotCommand(".pictures", "on|off", "draw tensors that are pictures in tables", _pictures, choices=_SWITCH),
+    DotCommand(".pictures", "HOW", f"draw pictures in tables: {', '.join(PICTURES)}", _pictures, choices=PICTURES),
     DotCommand(".quit", "", "leave, as Ctrl-D does", _quit),
     DotCommand(".read", "FILE", "run the SQL of a file", _read, is_path=True),
     DotCommand(".rows", "NUMBER", "how many rows a table shows", _rows),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tfsql import __version__, connect
 from tfsql.errors import TfsqlError
+from tfsql.render.asking import abilities
 from tfsql.render.streams import TRUE_COLOR, terminal_colors, terminal_width
 
 
@@ -121,7 +122,8 @@ def _libraries() -> str:
 def _terminal() -> str:
     colors = {TRUE_COLOR: "true colour", 256: "256 colours"}.get(terminal_colors(sys.stdout), "no colours for pictures")
     name = os.environ.get("TERM", "no TERM") if sys.stdout.isatty() else "no terminal"
-    return f"{name}, {sys.stdout.encoding}, {terminal_width()} columns, {colors}"
+    pixels = "".join(f", pictures in pixels by {protocol}" for protocol in abilities().protocols[:1])
+    return f"{name}, {sys.stdout.encoding}, {terminal_width()} columns, {colors}{pixels}"
 
 
 def _history() -> str:

@@ -45,7 +45,7 @@ class Output:
 
     Args:
       mode: one of ``render.FORMATS``.
-      pictures: whether tables draw tensors that are pictures.
+      pictures: how tables draw tensors that are pictures, one of ``render.PICTURES``.
       stream: None for what is standard output at that moment.
 
     Attributes:
@@ -53,7 +53,7 @@ class Output:
       is_paged: whether tables that do not fit the terminal are paged: more rows, at their full width.
     """
 
-    def __init__(self, mode: str = "table", *, pictures: bool = False, stream: TextIO | None = None):
+    def __init__(self, mode: str = "table", *, pictures: str = "none", stream: TextIO | None = None):
         self.mode = mode
         self.pictures = pictures
         self.max_rows = MAX_ROWS
@@ -71,7 +71,9 @@ class Output:
         columns, types = call(lambda: (relation.columns, relation.types))
         first = call(partial(relation.fetchmany, rows + 1))
         result = Result(columns, types, _rows(relation, first, call, progress))
-        write = writer(self.mode, pictures=self.pictures, max_rows=rows, max_width=width)
+        # A pager passes colours on, but no pixels.
+        pictures = "blocks" if is_paged and self.pictures != "none" else self.pictures
+        write = writer(self.mode, pictures=pictures, max_rows=rows, max_width=width)
         with paged() if is_paged else nullcontext(self._stream or sys.stdout) as stream:
             write(result, stream)
             progress.clear()
@@ -116,7 +118,7 @@ class ParquetOutput(Output):
 
 
 @contextmanager
-def open_output(mode: str | None, path: str | None, *, pictures: bool = False) -> Iterator[Output]:
+def open_output(mode: str | None, path: str | None, *, pictures: str = "none") -> Iterator[Output]:
     """The output for a format and a file; None is a table, or what the file's name says, and standard output.
 
     Raises:
