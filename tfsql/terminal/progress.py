@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfsql.render.streams import can_write, terminal_width
+from tfsql.render.tables import count_text
 from tfsql.terminal.names import has_tensorflow
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ def progress_text(state: State, width: int, *, is_ascii: bool = False) -> str:
 def _measures(state: State) -> list[str]:
     parts = []
     if state.rows:
-        parts += [f"{state.rows:,} rows", f"{state.rows / state.elapsed_s:,.0f} rows/s"]
+        parts.append(count_text(state.rows, "row"))
+        if (rate := state.rows / state.elapsed_s) >= 1:
+            parts.append(f"{rate:,.0f} rows/s")
     if state.percent:
         parts.append(f"{_duration(state.elapsed_s * (100 - state.percent) / state.percent)} left")
     return parts
