@@ -12,12 +12,14 @@ from prompt_toolkit.output import create_output
 from tfsql import __version__
 from tfsql.errors import TfsqlError
 from tfsql.render.asking import abilities
+from tfsql.render.streams import has_codes
 from tfsql.terminal.commands import LEAVING_WORDS, run_command
 from tfsql.terminal.editor import prompt_session
 from tfsql.terminal.loading import Loader
 from tfsql.terminal.messages import tell, tell_error
 from tfsql.terminal.names import Names
 from tfsql.terminal.output import Output
+from tfsql.terminal.progress import ERASE
 from tfsql.terminal.run import run_text
 
 if TYPE_CHECKING:
@@ -78,7 +80,9 @@ class Repl:
         except TfsqlError as error:
             tell_error(error)
         except KeyboardInterrupt:
-            tell("\nInterrupted")
+            # In the place of the ^C that the terminal shows.
+            start_of_line = ERASE if has_codes(sys.stderr) else "\n"
+            tell(f"{start_of_line}Interrupted")
         except BrokenPipeError:
             raise
         except Exception:

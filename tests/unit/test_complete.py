@@ -90,6 +90,10 @@ def test_what_comes_first(names: Names, text: str, first: list[str]) -> None:
     assert proposed(names, text)[: len(first)] == first
 
 
+def test_the_hundred_collations_are_no_use(names: Names) -> None:
+    assert proposed(names, "SELECT icu_") == ["icu_sort_key("]
+
+
 @pytest.mark.parametrize("text", ["-- SEL", "/* SEL", "SELECT 'SEL", "SELECT 'it''s SEL", "SELECT $$ SEL"])
 def test_nothing_in_comments_and_text(names: Names, text: str) -> None:
     assert proposed(names, text) == []

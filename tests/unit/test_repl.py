@@ -357,8 +357,9 @@ def test_a_session_in_a_terminal(terminal: Terminal) -> None:
     screen = terminal.wait_for("1 row")
     assert "answer" in screen
     assert "     42 " in screen
-    terminal.type("SELECT count(*) FROM range(100000000000) r(i) WHERE hash(i) % 3 = 1;", "Enter")
-    terminal.wait_for(" left")  # before that, Ctrl-C could still meet the prompt
+    # Before the first of the two has run, Ctrl-C could still meet the prompt.
+    terminal.type("SELECT 'be' || 'gun'; SELECT count(*) FROM range(100000000000) r(i) WHERE hash(i) % 3 = 1;", "Enter")
+    terminal.wait_for("begun")
     terminal.type("C-c")
     terminal.wait_for("Interrupted")
     terminal.type("SELECT 'still' || ' here' AS x;", "Enter")

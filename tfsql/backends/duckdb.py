@@ -360,7 +360,7 @@ def _error(error: duckdb.Error) -> TfsqlError:
     excerpt = _EXCERPT.search(text)
     message = text[: excerpt.start()] if excerpt else text
     first, _, rest = _PREFIX.sub("", message).strip().partition("\n")
-    hint = " ".join(rest.split())
+    hint = " ".join(rest.split()).removeprefix("* ")
     # DuckDB proposes its system tables where no other name is near.
     translated = kind(first, hint=None if not hint or hint.startswith('Did you mean "pg_') else hint)
     translated.is_from_engine = True

@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
+from tfsql.render.streams import has_codes
+
 # How long an answer is waited for; a terminal at hand gives it within a few milliseconds.
 LIMIT_S = 0.2
 # One pixel to be looked at and not shown. Source: https://sw.kovidgoyal.net/kitty/graphics-protocol/
@@ -47,7 +49,7 @@ UNKNOWN = Abilities()
 def abilities() -> Abilities:
     """What the terminal answers, which is asked once; nothing where standard input or output is none."""
     with suppress(ImportError, OSError, ValueError, AttributeError):
-        if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        if sys.stdin.isatty() and has_codes(sys.stdout):
             return understood(_answer(_question()), _window_cell())
     return UNKNOWN
 

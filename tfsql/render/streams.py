@@ -43,9 +43,14 @@ def can_write(stream: TextIO, text: str) -> bool:
     return True
 
 
+def has_codes(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that understands escape codes."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def has_colors(stream: TextIO) -> bool:
     """Whether a stream is a terminal that shows colours, and the user wants them (https://no-color.org)."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+    return has_codes(stream) and not os.environ.get("NO_COLOR")
 
 
 def terminal_colors(stream: TextIO) -> int:

@@ -26,7 +26,8 @@ SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT intern
 """
 _FUNCTIONS = """
 SELECT function_name, coalesce(max(description), ''), bool_or(function_type IN ('table', 'table_macro'))
-FROM duckdb_functions() WHERE regexp_matches(function_name, '^[a-z]\\w*$') AND function_name NOT LIKE 'tfsql%'
+FROM duckdb_functions()
+WHERE function_name SIMILAR TO '[a-z]\\w*' AND function_name NOT SIMILAR TO '(tfsql|icu_collate).*'
 GROUP BY ALL ORDER BY 1
 """
 _SETTINGS = "SELECT name, description FROM duckdb_settings() ORDER BY name"

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tfsql.render.streams import can_write, terminal_width
+from tfsql.render.streams import can_write, has_codes, terminal_width
 from tfsql.render.tables import count_text
 from tfsql.terminal.names import has_tensorflow
 
@@ -18,7 +18,7 @@ FIRST_S = 0.5
 EVERY_S = 0.1
 _BAR_WIDTH = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_ERASE = "\r\x1b[K"
+ERASE = "\r\x1b[K"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class State:
 
 
 class Progress:
-    """The progress line of one statement; nothing is drawn where standard error is no terminal.
+    """The progress line of one statement; nothing is drawn where standard error is no terminal with codes.
 
     Attributes:
       rows_written: rows of the result that have been written so far.
@@ -43,7 +43,7 @@ class Progress:
         self._started = self._drawn = time.monotonic()
         self._first_rows = connection.kernels.rows_computed()
         self._is_shown = False
-        self._is_wanted = sys.stderr.isatty()
+        self._is_wanted = has_codes(sys.stderr)
         self.rows_written = 0
 
     def update(self) -> None:
@@ -58,14 +58,14 @@ class Progress:
         activity = "loading TensorFlow" if _is_loading() else "running"
         state = State(percent, max(rows - self._first_rows, self.rows_written), now - self._started, activity)
         text = progress_text(state, terminal_width() - 1, is_ascii=not can_write(sys.stderr, _EIGHTHS))
-        sys.stderr.write(_ERASE + text)
+        sys.stderr.write(ERASE + text)
         sys.stderr.flush()
         self._is_shown = True
 
     def clear(self) -> None:
         """Takes the line away."""
         if self._is_shown:
-            sys.stderr.write(_ERASE)
+            sys.stderr.write(ERASE)
             sys.stderr.flush()
             self._is_shown = False
 
