@@ -76,7 +76,7 @@ class ParquetFile:
                     table = pa.Table.from_batches(group.batches)
                     writer.write_table(table, row_group_size=max(table.num_rows, 1))
         except (OSError, pa.ArrowException) as error:
-            raise BackendError(f"Cannot write {self.path}: {error}") from error
+            raise BackendError(f"Cannot write {self.path}: {getattr(error, 'strerror', None) or error}") from error
         return count
 
 

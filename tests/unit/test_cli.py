@@ -319,6 +319,20 @@ def test_an_interrupted_file_is_absent(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_process_leaves_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    with started(MAIN, "-c", "SELECT i FROM range(10000000000) r(i)", "-o", str(path)) as killed:
+        while not [part for part in tmp_path.iterdir() if part.stat().st_size]:
+            time.sleep(0.1)
+        assert main(["-c", "SELECT 1 AS a", "-o", str(path)]) == 0  # another that still writes is left alone
+        assert len(list(tmp_path.iterdir())) == 2
+        killed.kill()
+        killed.wait()
+    assert path.read_text() == "a\n1\n"
+    assert main(["-c", "SELECT 2 AS a", "-o", str(path)]) == 0
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_link_and_a_device_stay_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
     assert main(["-c", "SELECT 1 AS a", "-o", str(tmp_path / "link.csv")]) == 0
