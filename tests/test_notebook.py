@@ -56,6 +56,13 @@ def test_text_is_escaped(con: tfsql.Connection) -> None:
     assert "&lt;b&gt;" in html
 
 
+def test_a_plan_is_shown_as_it_was_drawn(con: tfsql.Connection) -> None:
+    html = con.sql("EXPLAIN SELECT tf_Sqrt(i::FLOAT) AS y FROM range(3) r(i) WHERE i > 0")._repr_html_()
+    assert html.startswith("<pre style='font-family: ")
+    assert "&gt;" in html
+    assert any(line.startswith("tfsql_kernel") for line in html.split("\n"))
+
+
 def test_what_is_left_out_is_told(con: tfsql.Connection) -> None:
     assert con.sql("FROM range(100)")._repr_html_().endswith("<p>more than 20 rows</p>")
     wide = con.sql("SELECT tf_Range(0, 100, 1) AS *")._repr_html_()

@@ -19,7 +19,7 @@ from tfsql import default_connection
 from tfsql.errors import BindError, TfsqlError, did_you_mean
 from tfsql.session import Connection
 from tfsql.terminal.complete import completions
-from tfsql.terminal.messages import colored
+from tfsql.terminal.messages import BOLD, colored
 from tfsql.terminal.names import Names
 from tfsql.terminal.run import Interruptible
 from tfsql.terminal.sql_context import tokens_of
@@ -60,8 +60,8 @@ class TfsqlMagics(Magics):
         try:
             self._run(connection, line if cell is None else cell, options)
         except TfsqlError as error:
-            # A cell that fails shows the sentence and the caret, not the inside of tfsql.
-            told = colored(str(error)).split("\n")
+            # A cell that fails shows the sentence and the caret, not the inside of tfsql; on red, red is not seen.
+            told = colored(str(error), carets=BOLD).split("\n")
             error._render_traceback_ = lambda *_: told  # type: ignore[attr-defined]
             raise
 

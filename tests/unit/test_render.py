@@ -243,6 +243,7 @@ def test_a_plan_is_shown_as_it_is(con: tfsql.Connection) -> None:
     text = written(con, "EXPLAIN SELECT 42", "table")
     assert "\n" in text
     assert "explain_value" not in text
+    assert repr(con.sql("EXPLAIN SELECT 42")) == text.rstrip()
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------

@@ -21,9 +21,6 @@ def write_table(
     result: Result, stream: TextIO, *, pictures: str = "none", max_rows: int = MAX_ROWS, max_width: int | None = None
 ) -> None:
     """Writes the first rows as a table, and the plan of an EXPLAIN as it is."""
-    if result.columns == ["explain_key", "explain_value"]:
-        stream.writelines(f"{text.rstrip()}\n" for _, text in result.rows)
-        return
     pen = pen_of(stream, pictures)
     stream.write(table_of(result, max_rows, max_width, borders=borders_of(stream), pen=pen) + "\n")
 

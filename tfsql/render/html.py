@@ -12,17 +12,19 @@ import numpy as np
 from tfsql.render.cells import cell_text, is_number_type
 from tfsql.render.pictures import pixels_of_cell
 from tfsql.render.png import png_bytes
-from tfsql.render.tables import Result, Row, count_text
+from tfsql.render.tables import Result, Row, count_text, is_plan, plan_text
 
 # Columns beyond these are left out, the middle ones first.
 MAX_COLUMNS = 40
 # Pictures are enlarged by a whole factor up to this many screen pixels along the longer edge.
 PICTURE_EDGE = 112
 _GAP = "…"
+# Jupyter sets what is preformatted in the letters of prose.
+_PLAN_STYLE = "font-family: var(--jp-code-font-family, monospace); line-height: 1.2"
 
 
 def html_table(result: Result, rows: list[Row], max_rows: int) -> str:
-    """The first rows as a table of HTML.
+    """The first rows as a table of HTML; the plan of an EXPLAIN as it was drawn.
 
     Args:
       result: names and types; its rows are not read.
@@ -33,6 +35,8 @@ def html_table(result: Result, rows: list[Row], max_rows: int) -> str:
       >>> "<td style='text-align: right'>42</td>" in html_table(result, [(42,)], 20)
       True
     """
+    if is_plan(result):
+        return f"<pre style='{_PLAN_STYLE}'>{html.escape(plan_text(rows))}</pre>"
     indices = _shown_columns(len(result.columns))
     head = "".join(_heading(result, index) for index in indices)
     body = "\n".join(f"<tr>{''.join(_cells(result, row, indices))}</tr>" for row in rows[:max_rows])

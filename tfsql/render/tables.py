@@ -40,6 +40,16 @@ class Result:
     rows: Iterator[Row]
 
 
+def is_plan(result: Result) -> bool:
+    """Whether a result is that of EXPLAIN."""
+    return result.columns == ["explain_key", "explain_value"]
+
+
+def plan_text(rows: Iterable[Row]) -> str:
+    """The plan of an EXPLAIN as it was drawn."""
+    return "\n".join(text.rstrip() for _, text in rows)
+
+
 def table_text(
     relation: Relation,
     max_rows: int = MAX_ROWS,
@@ -115,6 +125,8 @@ def table_of(
     pen: Pen | None = None,
 ) -> str:
     """``table_text`` of rows that are being read."""
+    if is_plan(result):
+        return plan_text(result.rows)
     max_width = max_width or terminal_width()
     rows = list(islice(result.rows, max_rows + 1))
     if row_count is None and len(rows) <= max_rows:

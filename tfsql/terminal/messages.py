@@ -7,7 +7,7 @@ import sys
 from tfsql.errors import TfsqlError
 from tfsql.render.streams import has_colors, terminal_width
 
-_BOLD, _RED, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[36m", "\x1b[0m"
+BOLD, RED, _CYAN, _RESET = "\x1b[1m", "\x1b[1;31m", "\x1b[36m", "\x1b[0m"
 
 
 def tell(text: str) -> None:
@@ -22,18 +22,18 @@ def tell_error(error: TfsqlError) -> None:
     tell(colored(text) if has_colors(sys.stderr) else text)
 
 
-def colored(text: str) -> str:
-    """The text of an error with the sentence bold, the carets red and the hint set apart."""
-    return "\n".join(_colored(line) for line in _bold_head(text).split("\n"))
+def colored(text: str, carets: str = RED) -> str:
+    """The text of an error with the sentence bold, the carets in a colour and the hint set apart."""
+    return "\n".join(_colored(line, carets) for line in _bold_head(text).split("\n"))
 
 
 def _bold_head(text: str) -> str:
     head, newline, rest = text.partition("\n")
-    return f"{_BOLD}{head}{_RESET}{newline}{rest}"
+    return f"{BOLD}{head}{_RESET}{newline}{rest}"
 
 
-def _colored(line: str) -> str:
+def _colored(line: str, color: str) -> str:
     carets = line.lstrip(" ")
     if carets and not carets.strip("^"):
-        return f"{line[: len(line) - len(carets)]}{_RED}{carets}{_RESET}"
+        return f"{line[: len(line) - len(carets)]}{color}{carets}{_RESET}"
     return f"{_CYAN}Hint:{_RESET}{line.removeprefix('Hint:')}" if line.startswith("Hint:") else line
