@@ -54,6 +54,9 @@ exit codes:
   6 the database, 7 a row, 8 a limit, 130 Ctrl-C, 141 nobody reads the output
 """
 
+_SQL = re.compile(r"\s*(select|from|with|create|insert|show|describe|explain)\s", re.IGNORECASE)
+_HOW_TO_RUN = 'To run SQL: tfsql -c "SELECT ..."'
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
@@ -141,13 +144,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the process; an option that is nearly one is suggested."""
-        hint = f"See {self.prog} --help"
+        hint = None
         if message.startswith("unrecognized arguments: "):
-            first = message.partition(": ")[2].split()[0]
+            rest = message.partition(": ")[2]
+            first = rest.split()[0]
             message = f"there is no option {first}" if first.startswith("-") else f"one argument too many: {first}"
-            known = [option for action in self._actions for option in action.option_strings]
-            hint = did_you_mean(first.partition("=")[0], known) or hint
+            hint = self._meant(rest, first)
+        hint = hint or f"See {self.prog} --help"
         self.exit(EXIT_USAGE, f"{self.prog}: {message.removeprefix('argument ')}\nHint: {hint}\n")
+
+    def _meant(self, rest: str, first: str) -> str | None:
+        known = [option for action in self._actions for option in action.option_strings]
+        if "-c" in known and _SQL.match(rest):
+            return _HOW_TO_RUN
+        if "--format" in known and first.lstrip("-") in MODES:
+            return f"Did you mean --format {first.lstrip('-')}?"
+        return did_you_mean(first.partition("=")[0], known)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -255,8 +267,8 @@ def _check_database(path: str) -> None:
     """
     if path.lower().endswith(".sql"):
         raise TfsqlError(f"{path} is SQL, not a database", hint=f"To run it: tfsql -f {path}")
-    if re.match(r"\s*(select|from|with|create|insert|show|describe|explain)\s", path, re.IGNORECASE):
-        raise TfsqlError("DATABASE is a file, not SQL", hint='To run SQL: tfsql -c "SELECT ..."')
+    if _SQL.match(path):
+        raise TfsqlError("DATABASE is a file, not SQL", hint=_HOW_TO_RUN)
     if path in COMMANDS:
         raise TfsqlError(f"The command {path} stands first", hint=f"tfsql {path}, or ./{path} for a database")
 

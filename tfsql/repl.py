@@ -13,12 +13,12 @@ from tfsql import __version__
 from tfsql.errors import TfsqlError
 from tfsql.render.asking import abilities
 from tfsql.render.streams import has_codes
-from tfsql.terminal.commands import LEAVING_WORDS, run_command
+from tfsql.terminal.commands import COMMAND_SIGNS, QUESTION, WORDS, answer, run_command
 from tfsql.terminal.editor import prompt_session
 from tfsql.terminal.loading import Loader
 from tfsql.terminal.messages import tell, tell_error
 from tfsql.terminal.names import Names
-from tfsql.terminal.output import Output
+from tfsql.terminal.output import Output, open_output
 from tfsql.terminal.progress import ERASE
 from tfsql.terminal.run import run_text
 
@@ -52,6 +52,7 @@ class Repl:
         self.names = Names(connection)
         self.is_timed = False
         self.is_leaving = False
+        self.once: str | None = None
         self.loader = Loader(self.names.load) if loads_tensorflow else None
         self._session = session
 
@@ -93,9 +94,14 @@ class Repl:
             tell(f"Time: {time.perf_counter() - start:.3f} s")
 
     def _dispatch(self, text: str) -> None:
-        if text.startswith("."):
+        text = WORDS.get(text.lower().rstrip(";"), text)
+        if text.startswith(COMMAND_SIGNS):
             run_command(self, text)
-        elif text.lower().rstrip(";") in LEAVING_WORDS:
-            self.is_leaving = True
+        elif question := QUESTION.fullmatch(text):
+            answer(self, question[1])
+        elif self.once is not None:
+            path, self.once = self.once, None
+            with open_output(None, path) as output:
+                run_text(self.connection, text, output)
         else:
             run_text(self.connection, text, self.output)

@@ -92,6 +92,7 @@ def test_every_statement_of_every_file_and_command_is_shown(tmp_path: Path, caps
         ("json", '[\n{"a": 1, "b": [1, 2]}\n]\n'),
         ("jsonl", '{"a": 1, "b": [1, 2]}\n'),
         ("markdown", "| a | b |\n| ---: | --- |\n| 1 | [1, 2] |\n"),
+        ("line", "a = 1\nb = [1, 2]\n"),
     ],
 )
 def test_formats(mode: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,6 +184,8 @@ def test_nothing_runs_where_a_quote_is_open(capsys: pytest.CaptureFixture[str]) 
 MISTAKES = [
     (["--bogus"], 2, "tfsql: there is no option --bogus\nHint: See tfsql --help"),
     (["--fromat", "csv"], 2, "tfsql: there is no option --fromat\nHint: Did you mean --format?"),
+    (["-json", "-c", "SELECT 1"], 2, "tfsql: there is no option -json\nHint: Did you mean --format json?"),
+    (["a.db", "SELECT 1"], 2, "tfsql: one argument too many: SELECT\nHint: To run SQL: tfsql -c"),
     (["a.db", "b.db"], 2, "tfsql: one argument too many: b.db\nHint: See tfsql --help"),
     (["-c"], 2, "tfsql: -c: expected one argument\nHint: See tfsql --help"),
     (["-c", "SELECT 1", "-f", "x"], 2, "tfsql: -f: not allowed with argument -c\nHint: See tfsql --help"),

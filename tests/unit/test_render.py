@@ -239,6 +239,12 @@ def test_markdown_aligns_numbers_and_escapes_bars(con: tfsql.Connection) -> None
     assert text == "| n | x\\|y |\n| ---: | --- |\n| 1 | a\\|b |\n"
 
 
+def test_lines_have_their_names_in_line(con: tfsql.Connection) -> None:
+    text = written(con, "SELECT i AS n, 'a\nb' AS \"日本\", tf_Fill([9], 1.0) AS long FROM range(2) r(i)", "line")
+    row = "   n = {}\n日本 = a\\nb\nlong = float32[9] min 1 max 1 mean 1\n"
+    assert text == f"{row.format(0)}\n{row.format(1)}"
+
+
 def test_a_plan_is_shown_as_it_is(con: tfsql.Connection) -> None:
     text = written(con, "EXPLAIN SELECT 42", "table")
     assert "\n" in text

@@ -115,6 +115,10 @@ def test_words_that_leave(typed: Typed, leaving: str, capsys: pytest.CaptureFixt
         (f"SELECT {[0.5] * 100};", True),
         (".read some file", True),
         ("exit", True),
+        ("help;", True),
+        ("\\d", True),
+        ("tf_Conv2D?", True),
+        ("SELECT ?", False),
     ],
 )
 def test_when_input_is_complete(text: str, complete: bool) -> None:
@@ -163,6 +167,51 @@ def test_an_unknown_command_suggests(repl: Repl, capsys: pytest.CaptureFixture[s
     assert "See .help" in capsys.readouterr().err
 
 
+def test_help_finds_a_command(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle(".help TABLE")
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert ".schema" in names
+    assert ".timing" not in names
+    repl.handle(".help tabel")
+    assert capsys.readouterr().err == "No command fits tabel\nHint: Did you mean .tables?\n"
+    repl.handle("HELP;")
+    assert len(capsys.readouterr().out.splitlines()) == len(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "here"), [(".timer on", ".timing"), ("\\d", ".tables"), (".open x.db", "ATTACH"), ("\\q", ".quit")]
+)
+def test_commands_of_other_shells_are_known(
+    repl: Repl, typed: str, here: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repl.handle(typed)
+    assert capsys.readouterr().err.startswith(f"No command {typed.split()[0]}\nHint: Here it is {here}")
+    assert not repl.is_leaving
+
+
+def test_a_question_explains_a_function(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
+    repl.handle("tf_Square?")
+    assert capsys.readouterr().out.startswith("tf_Square(x)\n")
+    repl.handle("sobel_x??")
+    assert "sobel_x" in capsys.readouterr().out
+    repl.handle("sobel_q?")
+    assert "sobel_" in capsys.readouterr().err
+
+
+def test_once_writes_the_next_input_to_a_file(repl: Repl, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "two words.parquet"
+    repl.handle(f".once '{path}'")
+    repl.handle("SELECT tf_Square([[1.0, 2.0]]) AS x;")
+    repl.handle("SELECT 1 AS a;")
+    assert capsys.readouterr().out == "a\n1\n"
+    assert repl.connection.sql(f"FROM '{path}'").types == ["float32[1, 2]"]
+    repl.handle(f".once {tmp_path / 'rows.csv'}")
+    repl.handle("SELECT missing;")
+    repl.handle("SELECT 2 AS a;")
+    assert capsys.readouterr().out == "a\n2\n"
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == [path.name]
+
+
 def test_tables_lists_tables_and_views(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
     repl.handle("CREATE TABLE t (a INTEGER); CREATE VIEW v AS FROM t;")
     repl.handle(".tables")
@@ -187,7 +236,7 @@ def test_mode(repl: Repl, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == '{"a": 1}\n'
     repl.handle(".mode jason")
     assert capsys.readouterr().err == (
-        ".mode takes table, csv, json, jsonl, markdown, not jason\nHint: Did you mean json?\n"
+        ".mode takes table, csv, json, jsonl, markdown, line, not jason\nHint: Did you mean json?\n"
     )
     assert repl.output.mode == "jsonl"
 
@@ -397,6 +446,22 @@ def test_leaving_while_tensorflow_loads(wide_terminal: Terminal) -> None:
     screen = wide_terminal.wait_for("ended with 0", 10)
     assert "Traceback" not in screen
     assert "oneDNN" not in screen
+
+
+def test_the_editor_of_the_user(tmp_path: Path) -> None:
+    if shutil.which("tmux") is None:
+        pytest.skip("no tmux")
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\necho \"SELECT 'edi' || 'ted';\" > \"$1\"\n")
+    editor.chmod(0o755)
+    environment = {"XDG_STATE_HOME": str(tmp_path), "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
+    terminal = Terminal(tmp_path / "tmux", COMMAND, 80, {**environment, "VISUAL": str(editor)})
+    try:
+        terminal.wait_for("tfsql>")
+        terminal.type("SELECT", "C-x", "C-e")
+        terminal.wait_for("edited")
+    finally:
+        terminal.close()
 
 
 def test_digits_in_the_terminal(wide_terminal: Terminal) -> None:

@@ -10,6 +10,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TextIO
 
+from rich.cells import cell_len
+
 from tfsql.flatten import distinct_names
 from tfsql.render.cells import cell_text, is_number_type, is_single, printable, rounded, sql_text
 from tfsql.render.drawings import pen_of
@@ -102,12 +104,26 @@ def write_markdown(result: Result, stream: TextIO) -> None:
         stream.write(f"| {' | '.join(cells)} |\n")
 
 
+def write_line(result: Result, stream: TextIO) -> None:
+    """Writes each column of each row on a line of its own, cells as in the table for people."""
+    names = [printable(name) for name in result.columns]
+    width = max(map(cell_len, names))
+    heads = [" " * (width - cell_len(name)) + name for name in names]
+    separator = ""
+    for row in result.rows:
+        cells = (cell_text(value, kind) for value, kind in zip(row, result.types, strict=True))
+        lines = (f"{head} = {cell}\n" for head, cell in zip(heads, cells, strict=True))
+        stream.write(f"{separator}{''.join(lines)}")
+        separator = "\n"
+
+
 FORMATS: dict[str, Callable[[Result, TextIO], None]] = {
     "table": write_table,
     "csv": write_csv,
     "json": write_json,
     "jsonl": write_jsonl,
     "markdown": write_markdown,
+    "line": write_line,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +12,44 @@ from tfsql.errors import BindError, TfsqlError, did_you_mean
 from tfsql.render import FORMATS, PICTURES
 from tfsql.render.asking import abilities
 from tfsql.terminal.messages import tell
+from tfsql.terminal.names import PREFIX
 from tfsql.terminal.pager import pager_command
 from tfsql.terminal.run import named_errors, read_file, run_text
 
 if TYPE_CHECKING:
     from tfsql.repl import Repl
 
-LEAVING_WORDS = frozenset({"exit", "quit"})
+# What a command begins with; the second sign is that of other shells.
+COMMAND_SIGNS = (".", "\\")
+# ``tf_Conv2D?`` asks what a function does.
+QUESTION = re.compile(r"(\w+)\?+;?")
+# Words that need no point in front.
+WORDS = {"exit": ".quit", "quit": ".quit", "help": ".help"}
 _SWITCH = ("on", "off")
 _PICTURES_SWITCH = {"on": "auto", "off": "none"}
+# What other shells have, and what it is here.
+_ELSEWHERE = {
+    ".databases": "SHOW DATABASES;",
+    ".dump": "EXPORT DATABASE 'FOLDER';",
+    ".edit": "Ctrl-X Ctrl-E",
+    ".exit": ".quit",
+    ".import": "CREATE TABLE t AS FROM 'FILE';",
+    ".maxrows": ".rows",
+    ".open": "ATTACH 'FILE' AS name; USE name;",
+    ".output": ".once",
+    ".show": "FROM duckdb_settings();",
+    ".timer": ".timing",
+    "\\?": ".help",
+    "\\d": ".tables, .schema TABLE",
+    "\\dt": ".tables",
+    "\\e": "Ctrl-X Ctrl-E",
+    "\\i": ".read",
+    "\\l": "SHOW DATABASES;",
+    "\\o": ".once",
+    "\\q": ".quit",
+    "\\timing": ".timing",
+    "\\x": ".mode line",
+}
 _DEFINITIONS = "SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal ORDER BY ALL"
 _VIEWS = "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY ALL"
 
@@ -52,15 +82,33 @@ def run_command(repl: Repl, text: str) -> None:
     name, _, argument = text.rstrip(";").partition(" ")
     command = next((command for command in COMMANDS if command.name == name), None)
     if command is None:
-        raise TfsqlError(f"No command {name}", hint=did_you_mean(name, [c.name for c in COMMANDS]) or "See .help")
+        hint = (
+            f"Here it is {_ELSEWHERE[name]}" if name in _ELSEWHERE else did_you_mean(name, [c.name for c in COMMANDS])
+        )
+        raise TfsqlError(f"No command {name}", hint=hint or "See .help")
     command.run(repl, argument.strip())
 
 
-def _help(repl: Repl, _: str) -> None:
+def answer(repl: Repl, name: str) -> None:
+    """Tells what a function does.
+
+    Raises:
+      TfsqlError: there is none of this name.
+    """
+    if name.startswith(PREFIX):
+        _ops(repl, name)
+    else:
+        run_text(repl.connection, f"DESCRIBE FUNCTION {name}", repl.output)
+
+
+def _help(repl: Repl, pattern: str) -> None:
     usages = {f"{command.name} {command.argument}": command.summary for command in COMMANDS}
     width = max(map(len, usages))
-    for usage, summary in usages.items():
-        print(f"{usage:<{width}}  {summary}")
+    lines = [f"{usage:<{width}}  {summary}" for usage, summary in usages.items()]
+    found = [line for line in lines if pattern.lower() in line.lower()]
+    if not found:
+        raise BindError(f"No command fits {pattern}", hint=did_you_mean(pattern, [c.name for c in COMMANDS]))
+    print("\n".join(found))
 
 
 def _quit(repl: Repl, _: str) -> None:
@@ -126,15 +174,25 @@ def _rows(repl: Repl, argument: str) -> None:
 
 
 def _read(repl: Repl, argument: str) -> None:
-    if not argument:
-        raise TfsqlError(".read: missing the name of a file")
-    try:
-        (path,) = shlex.split(argument)
-    except ValueError:
-        path = argument
+    path = _file(argument, ".read")
     with named_errors(path):
         text = read_file(path)
         run_text(repl.connection, text, repl.output)
+
+
+def _once(repl: Repl, argument: str) -> None:
+    repl.once = _file(argument, ".once")
+
+
+def _file(argument: str, name: str) -> str:
+    """The name of a file, which may be in quotes."""
+    if not argument:
+        raise TfsqlError(f"{name}: missing the name of a file")
+    try:
+        (path,) = shlex.split(argument)
+    except ValueError:
+        return argument
+    return path
 
 
 def _chosen(argument: str, choices: tuple[str, ...], current: str, name: str) -> str:
@@ -149,8 +207,9 @@ def _chosen(argument: str, choices: tuple[str, ...], current: str, name: str) ->
 
 COMMANDS = (
     DotCommand(".functions", "", "list the functions of the database, the library and Python", _functions),
-    DotCommand(".help", "", "list these commands", _help),
+    DotCommand(".help", "PATTERN", "list these commands, or those that fit", _help),
     DotCommand(".mode", "FORMAT", f"write rows as {', '.join(FORMATS)}", _mode, choices=tuple(FORMATS)),
+    DotCommand(".once", "FILE", "write the rows of the next input to a file", _once, is_path=True),
     DotCommand(".ops", "PATTERN", "list TensorFlow's operators, or explain one: .ops Conv2D", _ops),
     DotCommand(".pager", "on|off", "page through large results, 1,000 rows at full width", _pager, choices=_SWITCH),
     DotCommand(".pictures", "HOW", f"draw pictures in tables: {', '.join(PICTURES)}", _pictures, choices=PICTURES),

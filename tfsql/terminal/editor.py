@@ -23,7 +23,7 @@ from sqlglot.tokenizer_core import TokenType
 
 from tfsql.errors import ParseError
 from tfsql.source import lift_literals, tokenize
-from tfsql.terminal.commands import COMMANDS, LEAVING_WORDS
+from tfsql.terminal.commands import COMMAND_SIGNS, COMMANDS, QUESTION, WORDS
 from tfsql.terminal.complete import completions, paths
 from tfsql.terminal.messages import tell
 from tfsql.terminal.names import PREFIX, Named, Names, operator
@@ -81,18 +81,20 @@ def prompt_session(
         style=_STYLE,
         color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
         output=output,
+        enable_open_in_editor=True,
+        tempfile_suffix=".sql",
     )
 
 
 def is_complete(text: str) -> bool:
-    """Whether input can run: a dot command, nothing at all, or SQL up to a semicolon outside quotes and comments.
+    """Whether input can run: a command, a question, nothing, or SQL up to a semicolon outside quotes and comments.
 
     Example:
-      >>> is_complete("SELECT 1;"), is_complete("SELECT ';"), is_complete(".help")
-      (True, False, True)
+      >>> is_complete("SELECT 1;"), is_complete("SELECT ';"), is_complete(".help"), is_complete("tf_Conv2D?")
+      (True, False, True, True)
     """
     stripped = text.strip()
-    if not stripped or stripped.startswith(".") or stripped.lower() in LEAVING_WORDS:
+    if not stripped or stripped.startswith(COMMAND_SIGNS) or stripped.lower() in WORDS or QUESTION.fullmatch(stripped):
         return True
     try:
         tokens = tokenize(lift_literals(text))
