@@ -206,6 +206,7 @@ def _texts(options: argparse.Namespace) -> Iterator[tuple[str | None, str]]:
 
 # -- the database ------------------------------------------------------------------------------------------------------
 
+_ONLY_READ = "With --readonly it can be read"
 # What DuckDB says of a file that it cannot open, and what is said here.
 _FAULTS = (
     (r"not a valid DuckDB database", "{path} is not a DuckDB database", "Query other files by name: FROM '{path}'"),
@@ -214,7 +215,7 @@ _FAULTS = (
     (r"lock on file", "{path} is in use by another process", "Close it there first"),
     (r"Is a directory", "{path} is a folder, not a database", None),
     (r"database does not exist", "There is no database {path}", "Without --readonly it is made"),
-    (r"Permission denied|Read-only file system", "Cannot open {path}: permission denied", None),
+    (r"Permission denied|Read-only file system", "Cannot open {path}: permission denied", _ONLY_READ),
     (r"No such file or directory", "Cannot open {path}: there is no such folder", None),
 )
 
@@ -243,6 +244,8 @@ def _told(error: TfsqlError, options: argparse.Namespace) -> TfsqlError:
         found = re.search(pattern, str(error))
         if found:
             message = sentence.format(*found.groups(), path=options.database)
+            if hint == _ONLY_READ and not os.access(options.database, os.R_OK):
+                hint = None
             return type(error)(message, hint=hint and hint.format(path=options.database))
     return error
 

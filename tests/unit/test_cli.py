@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -263,23 +264,45 @@ def test_a_database_in_use(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (6, "", told)
 
 
+# Root may write everything, so that it becomes nobody: after a first run, for nobody may not read every module either.
+MAIN_OF_NOBODY = f"""
+import os, pyarrow.parquet, tfsql.cli
+tfsql.cli.main(["-c", "SELECT 1", "-o", os.devnull])
+os.getuid() or os.setuid(65534)
+{MAIN}
+"""
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that others may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        tfsql.connect(f"{folder}/denied.db").close()
+        Path(folder, "denied.csv").write_text("kept")
+        for name in ("denied.db", "denied.csv"):
+            os.chmod(Path(folder, name), 0o444)
+        os.chmod(folder, 0o555)
+        yield Path(folder)
+        os.chmod(folder, 0o755)
+
+
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [("denied.db", "Cannot open {path}: permission denied"), ("denied.csv", "Cannot write {path}: Permission denied")],
+    ("arguments", "told"),
+    [
+        (["denied.db"], "Cannot open denied.db: permission denied\nHint: With --readonly it can be read\n"),
+        (["new.db"], "Cannot open new.db: permission denied\n"),
+        (["-o", "denied.csv"], "Cannot write denied.csv: Permission denied\n"),
+        (["-o", "new.csv"], "Cannot write new.csv: Permission denied\n"),
+        (["-o", "new.parquet"], "Cannot write new.parquet: Permission denied\n"),
+    ],
 )
-def test_a_file_that_may_not_be_written(name: str, message: str, tmp_path: Path) -> None:
-    path = tmp_path / name
-    if path.suffix == ".db":
-        tfsql.connect(str(path)).close()
-    else:
-        path.write_text("kept")
-    path.chmod(0o444)
-    if os.access(path, os.W_OK):
-        pytest.skip("this user may write everything")
-    arguments = [str(path), "-c", "SELECT 1"] if path.suffix == ".db" else ["-c", "SELECT 1", "-o", str(path)]
-    done = run(*arguments)
-    assert done.returncode not in (0, None)
-    assert done.stderr.startswith(message.format(path=path))
+def test_what_may_not_be_written(arguments: list[str], told: str, shared_folder: Path) -> None:
+    command = [sys.executable, "-c", MAIN_OF_NOBODY, *arguments, "-c", "SELECT 1"]
+    done = subprocess.run(command, cwd=shared_folder, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", told)
+    assert done.returncode in (1, 6)
+    assert sorted(path.name for path in shared_folder.iterdir()) == ["denied.csv", "denied.db"]
 
 
 # -- files to write ----------------------------------------------------------------------------------------------------
