@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from tfsql.errors import BindError, TfsqlError, did_you_mean
 from tfsql.render import FORMATS, PICTURES
 from tfsql.render.asking import abilities
+from tfsql.render.streams import terminal_width
 from tfsql.terminal.messages import tell
 from tfsql.terminal.names import PREFIX
 from tfsql.terminal.pager import pager_command
@@ -108,7 +110,8 @@ def _help(repl: Repl, pattern: str) -> None:
     found = [line for line in lines if pattern.lower() in line.lower()]
     if not found:
         raise BindError(f"No command fits {pattern}", hint=did_you_mean(pattern, [c.name for c in COMMANDS]))
-    print("\n".join(found))
+    for line in found:
+        print(textwrap.fill(line, max(terminal_width(), width + 24), subsequent_indent=" " * (width + 2)))
 
 
 def _quit(repl: Repl, _: str) -> None:
