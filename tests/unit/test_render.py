@@ -423,6 +423,8 @@ def test_show_draws(con: tfsql.Connection, capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     assert "min 0" not in shown
     assert len(shown.split("\n")) == 4 + 2 * 14 + 3
+    con.sql(TWO_DIGITS).show(pictures="kitty")
+    assert capsys.readouterr().out.count("\x1b_Ga=T,") == 2
 
 
 @pytest.mark.usefixtures("at_root")
