@@ -28,8 +28,10 @@ check: lint test ## run ruff, mypy and the test suite
 docs: $(VENV)/docs.stamp ## build the documentation into build/site
 	$(BIN)/python -m mkdocs build --strict
 
-bench: $(VENV)/bench.stamp ## time all cases against TensorFlow by hand; writes docs/benchmarks.md
+bench: $(VENV)/bench.stamp ## time all cases against TensorFlow by hand, growth and memory; writes their pages in docs
 	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/growth.py --write docs/growth.md
+	$(BIN)/python benchmarks/memory.py --write docs/memory.md
 
 constraints: ## write constraints.txt anew, with today's releases
 	rm -rf build/constraints

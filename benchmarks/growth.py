@@ -1,11 +1,12 @@
 """What a query costs against rows, the size of a row, calls, and columns: no step may grow faster than its input.
 
-python benchmarks/growth.py [--write docs/pictures/growth.svg]
+python benchmarks/growth.py [--write docs/growth.md]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -111,11 +112,32 @@ def draw(lines: dict[str, list[tuple[int, float]]], path: Path) -> None:
     figure.savefig(path)
 
 
+def page(lines: dict[str, list[tuple[int, float]]]) -> str:
+    """The page in Markdown, with the picture beside it."""
+    made = [
+        "# Growth",
+        "",
+        "What a query takes as one thing about it grows and all else stays: no step may grow faster than its input.",
+        f"tfsql {tfsql.__version__} on {os.cpu_count()} cores; `make bench` measures anew.",
+        "",
+        "![Seconds against size, on logarithmic axes](pictures/growth.svg)",
+        "",
+        "| what grows | size | time |",
+        "| --- | ---: | ---: |",
+    ]
+    made += [
+        f"| {name} | {size:,} | {seconds * 1000:,.1f} ms |"
+        for name, points in lines.items()
+        for size, seconds in points
+    ]
+    return "\n".join(made) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="", help="growths whose name holds this")
-    parser.add_argument("--write", type=Path, help="the picture to write")
+    parser.add_argument("--write", type=Path, help="the page to write; its picture is put beside it")
     given = parser.parse_args()
     lines: dict[str, list[tuple[int, float]]] = {}
     for growth in GROWTHS:
@@ -124,7 +146,8 @@ def main() -> None:
                 lines.setdefault(growth.name, []).append((size, seconds))
                 print(f"{growth.name:28} {size:12,} {seconds * 1000:10.1f} ms", flush=True)
     if given.write:
-        draw(lines, given.write)
+        given.write.write_text(page(lines))
+        draw(lines, given.write.parent / "pictures" / "growth.svg")
 
 
 if __name__ == "__main__":

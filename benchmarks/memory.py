@@ -24,6 +24,12 @@ ROWS = (500_000, 1_000_000, 5_000_000)
 # Beyond so many rows a full picture for each fills the disk, and shows nothing new.
 MAX_PICTURES = 1_000_000
 _EDGES = f"tf_Conv2D(reshape(image, [1, 28, 28, 1]), {SOBEL.tolist()}, {{padding: 'SAME', strides: [1, 1, 1, 1]}})"
+_HEAD = """# Memory
+
+The peak of resident memory while pictures of 28x28 bytes are read from Parquet, filtered, and a number or a picture of
+each is written to Parquet. `make bench` measures anew.
+
+"""
 RESULTS = {"a number": f"tf_Max({_EDGES}, [0, 1, 2, 3])", "a picture": _EDGES}
 
 
@@ -84,7 +90,7 @@ def main() -> None:
                 lines.append(f"| {rows:,} | {result} | {seconds:.1f} | {peak:,.0f} MB | {before:,.0f} MB |")
                 print(lines[-1], flush=True)
     if given.write:
-        given.write.write_text("# Memory\n\n" + "\n".join(lines) + "\n")
+        given.write.write_text(_HEAD + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -224,6 +224,22 @@ def test_the_backlog_is_bounded(server: Server) -> None:
     assert sorted(answer.status for answer in answers) == [409, 409, 409, 409, 503, 503]  # type: ignore[attr-defined]
 
 
+def test_a_client_that_leaves_while_it_waits_leaves_the_line(server: Server) -> None:
+    answers: list[object] = []
+    threads = [in_background(server, {"sql": LONG, "id": f"busy-{i}"}, answers) for i in range(2)]
+    wait_for(lambda: len(running(server)) == 2)
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(raw_request({"sql": "SELECT 1"}))
+            wait_for(lambda: "tfsql_queries_waiting 1" in server.request("GET", "/metrics").body.decode())
+        wait_for(lambda: "tfsql_queries_waiting 0" in server.request("GET", "/metrics").body.decode())
+    for name in running(server):
+        server.request("DELETE", f"/api/queries/{name}")
+    for thread in threads:
+        thread.join(10)
+    assert [answer.status for answer in answers] == [409, 409]  # type: ignore[attr-defined]
+
+
 def test_readers_do_not_wait_for_a_writer(server: Server) -> None:
     answers: list[object] = []
     thread = in_background(server, {"sql": f"CREATE TABLE never AS {LONG}", "id": "writes"}, answers)

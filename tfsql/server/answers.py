@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import wraps
 from typing import Any
 
@@ -128,9 +128,17 @@ class RowStream(Response):
             self._job.check()
 
 
-async def until_gone(request: Request, job: Job) -> None:
-    """Stops a job when its client leaves."""
-    with suppress(RuntimeError):
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        job.stop("gone")
+@asynccontextmanager
+async def client_watched(request: Request) -> AsyncIterator[asyncio.Future[None]]:
+    """Watches the client of a request whose body was read: what is given is done when it has left."""
+
+    async def leave() -> None:
+        with suppress(RuntimeError):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+    leaving = asyncio.ensure_future(leave())
+    try:
+        yield leaving
+    finally:
+        leaving.cancel()

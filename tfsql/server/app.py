@@ -25,7 +25,7 @@ from tfsql import __version__
 from tfsql.errors import ForbiddenError, TfsqlError
 from tfsql.mldb.resources import Answer
 from tfsql.server import rows
-from tfsql.server.answers import JsonAnswer, RowStream, answering, failure, until_gone
+from tfsql.server.answers import JsonAnswer, RowStream, answering, client_watched, failure
 from tfsql.server.bodies import body_of, json_of, parameters_of, text_of
 from tfsql.server.database import Database, ServedConnection
 from tfsql.server.guard import Guard
@@ -86,13 +86,8 @@ class Server:
         writes = _writes(method, path, payload)
         if writes:
             self.check_write()
-        async with self.jobs.job(f"{method} {path}", writes=writes) as job:
-            watch = asyncio.ensure_future(until_gone(request, job))
-            try:
-                work = partial(self._handled, job.connection, method, path, payload)
-                status, body = await job.call(work)
-            finally:
-                watch.cancel()
+        async with client_watched(request) as leaving, self.jobs.job(f"{method} {path}", leaving, writes=writes) as job:
+            status, body = await job.call(partial(self._handled, job.connection, method, path, payload))
         return Response(body, status, media_type=rows.JSON if body else None)
 
     def _handled(self, connection: ServedConnection, method: str, path: str, payload: Any) -> tuple[int, bytes]:
@@ -112,9 +107,9 @@ class Server:
         if writes:
             self.check_write()
         async with AsyncExitStack() as stack:
-            job = await stack.enter_async_context(self.jobs.job(given["sql"], writes=writes, name=given.get("id")))
-            watch = asyncio.ensure_future(until_gone(request, job))
-            stack.callback(watch.cancel)
+            leaving = await stack.enter_async_context(client_watched(request))
+            entered = self.jobs.job(given["sql"], leaving, writes=writes, name=given.get("id"))
+            job = await stack.enter_async_context(entered)
             first, rest = await job.call(partial(self._begun, job, given["sql"], parameters, media_type))
             self.metrics.rows += job.rows
             if rest is not None:

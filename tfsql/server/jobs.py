@@ -48,11 +48,14 @@ class Slots:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    async def take(self, timeout_s: float) -> ServedConnection:
+    async def take(self, timeout_s: float, leaving: asyncio.Future[None]) -> ServedConnection:
         """A free connection.
 
+        Args:
+          leaving: is done when the client has left; nobody waits any more then.
+
         Raises:
-          HttpError: 503, the line is full, or none became free in time.
+          HttpError: 503, the line is full, or none became free in time; 409, the client left.
         """
         if self._free:
             return self._free.popleft()
@@ -61,12 +64,15 @@ class Slots:
         place: asyncio.Future[ServedConnection] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
-            await asyncio.wait({place}, timeout=timeout_s)
+            both: set[asyncio.Future[Any]] = {place, leaving}
+            await asyncio.wait(both, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self._leave(place)
             raise
         if not place.done():
             self._leave(place)
+            if leaving.done():
+                raise HttpError(409, f"The query was stopped: {_GONE}")
             raise busy(f"No query ended within {timeout_s:g} s")
         return place.result()
 
@@ -190,19 +196,23 @@ class Jobs:
         return self._running.get(name)
 
     @asynccontextmanager
-    async def job(self, text: str, *, writes: bool, name: str | None = None) -> AsyncIterator[Job]:
+    async def job(
+        self, text: str, leaving: asyncio.Future[None], *, writes: bool, name: str | None = None
+    ) -> AsyncIterator[Job]:
         """A job on a connection, which is free again when its thread has ended.
 
         Args:
+          leaving: is done when the client has left, which stops the job.
           name: what the client calls it, to cancel it by; made if left out.
         """
         slots = self.writing if writes else self.reading
         name = name or f"{next(self._numbers)}-{secrets.token_hex(8)}"
         if name in self._running:
             raise HttpError(409, f"A query with the id {name} runs already")
-        connection = await slots.take(self._timeout_s)
+        connection = await slots.take(self._timeout_s, leaving)
         job = Job(name, text, time.time(), connection, self._executor, self._timeout_s)
         self._running[name] = job
+        leaving.add_done_callback(lambda left: None if left.cancelled() else job.stop(_GONE))
         try:
             yield job
         except asyncio.CancelledError:
@@ -232,10 +242,6 @@ class Jobs:
         if job is not None:
             job.stop(_CANCELLED)
         return job is not None
-
-    def gone(self, job: Job) -> None:
-        """The client of a job has left."""
-        job.stop(_GONE)
 
     def _settled(self, job: Job, slots: Slots, task: asyncio.Task[None]) -> None:
         self._settling.discard(task)
