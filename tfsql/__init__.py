@@ -14,6 +14,7 @@ from tfsql.custom_operators import operator
 from tfsql.errors import (
     BackendError,
     BindError,
+    CrashError,
     ExecutionError,
     ParseError,
     ResourceError,
@@ -81,6 +82,7 @@ __all__ = [
     "BackendError",
     "BindError",
     "Connection",
+    "CrashError",
     "ExecutionError",
     "ParseError",
     "Relation",

@@ -51,7 +51,7 @@ examples:
 
 exit codes:
   0 done, 1 other errors, 2 arguments or syntax, 3 unknown names, 4 types and shapes, 5 unsupported,
-  6 the database, 7 a row, 8 a limit, 130 Ctrl-C, 141 nobody reads the output
+  6 the database, 7 a row, 8 a limit, 9 a kernel worker that died, 130 Ctrl-C, 141 nobody reads the output
 """
 
 _SQL = re.compile(r"\s*(select|from|with|create|insert|show|describe|explain)\s", re.IGNORECASE)

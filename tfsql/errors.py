@@ -185,6 +185,18 @@ class ResourceError(TfsqlError):
     http_status = 413
 
 
+class CrashError(TfsqlError):
+    """The process that computed a kernel died of it; the database and all other queries go on."""
+
+    code = "crash"
+    exit_code = 9
+    http_status = 500
+
+
+NOT_OF_A_ROW = (ResourceError, CrashError, BackendError)
+"""What ends a call whatever its rows hold: a limit, a crash, an interruption."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint with the known name nearest to ``name``, ignoring case first; None where none is near."""
     names = list(known)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfsql.bind.parameters import as_array
-from tfsql.errors import TfsqlError, TypeMismatchError
+from tfsql.errors import NOT_OF_A_ROW, TfsqlError, TypeMismatchError
 from tfsql.result import Relation, Rows
 from tfsql.streaming import constant_batch, streamed_rows, streamed_table
 from tfsql.types import ARGUMENT_SIZE
@@ -140,12 +140,16 @@ def planned_relation(
     def table() -> pa.Table:
         try:
             return streamed_table(stream, batch.schema, [batch])
+        except NOT_OF_A_ROW:
+            raise
         except TfsqlError:
             return fresh().nested_table()
 
     def rows() -> Iterator[Rows]:
         try:
             yield from streamed_rows(stream, batch.schema, [batch])
+        except NOT_OF_A_ROW:
+            raise
         except TfsqlError:
             yield fresh().fetchall()
 

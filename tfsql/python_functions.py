@@ -159,16 +159,16 @@ class PythonKernel(RowWise):
     def explanation(self) -> list[str]:
         return [f"{self._definition.name}: Python, one call for the rows of one shape"]
 
-    def _failure(self, error: Exception) -> str:
+    def failure(self, error: Exception) -> str:
         if isinstance(error, TypeMismatchError):
             return f"{self._definition.name}: {error.message}"
         detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return f"{self._definition.name} failed: {detail}"
 
-    def _call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
+    def call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
         if not is_uniform:
             singles = [[column.select(np.array([i])) for column in rows] for i in range(count)]
-            parts = [self._call(single, 1, is_uniform=True) for single in singles]
+            parts = [self.call(single, 1, is_uniform=True) for single in singles]
             return [concatenate(list(column)) for column in zip(*parts, strict=True)]
         self.statistics.add(calls=1)
         made = self._definition.call(list(self._stacked(rows, count)))

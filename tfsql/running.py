@@ -22,6 +22,7 @@ from tfsql.bind.parameters import engine_value
 from tfsql.copying import ParquetFile
 from tfsql.describe import function_table, functions_table
 from tfsql.errors import (
+    NOT_OF_A_ROW,
     BindError,
     ExecutionError,
     ParseError,
@@ -353,8 +354,8 @@ class StatementRun:
             raise error.locate(self._text) from error.__cause__
 
     def _kernel_error(self, use: KernelUse, cause: Exception) -> TfsqlError:
-        if isinstance(cause, ResourceError):  # a limit that was reached once is not tried again
-            return ResourceError(cause.message, hint=cause.hint, span=use.span)
+        if isinstance(cause, NOT_OF_A_ROW):  # what ended a call once is not tried again
+            return type(cause)(cause.message, hint=cause.hint, span=use.span)
         found = self._failing_row(use)
         row, cause = found if found is not None else (None, cause)
         if not isinstance(cause, TfsqlError):

@@ -218,6 +218,7 @@ class Connection:
     def interrupt(self) -> None:
         """Stops the statement that this connection runs in another thread; its rows end in an error."""
         self.backend.interrupt()
+        self.kernels.interrupt()
 
     def progress(self) -> tuple[float | None, int]:
         """Percent done of the statement that runs in another thread; rows that tensor calls have computed so far."""
@@ -227,6 +228,7 @@ class Connection:
         """Closes the database; relations of this connection cannot run any more."""
         _OPEN.discard(self)
         self.backend.close()
+        self.kernels.close()
 
     def __enter__(self) -> Connection:
         return self

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tfsql.errors import BindError, TypeMismatchError, did_you_mean
+from tfsql.isolation import IS_POSSIBLE, NONE, PROCESS
 
 PREFIX = "tfsql_"
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -60,14 +61,36 @@ def size_in_bytes(value: Any) -> int:
     return size
 
 
+def _size_or_none(value: Any) -> int | None:
+    return None if str(value).lower() == "none" else size_in_bytes(value)
+
+
+def _isolation(value: Any) -> str:
+    word = str(value).lower()
+    if word not in (NONE, PROCESS):
+        raise ValueError("neither")
+    if word == PROCESS and not IS_POSSIBLE:
+        raise ValueError("not on this system")
+    return word
+
+
 _SECONDS = "a number of seconds above 0, a day at most"
 _SIZE_TEXT = "a size such as '256MB' or '1GiB'"
+_ISOLATIONS = "'none' or, on Linux, 'process'"
 
 SETTINGS = {
     setting.name: setting
     for setting in (
         Setting("tfsql_lowering", True, _switch, "on or off", "Whether calls are replaced by cheaper equal ones."),
         Setting("tfsql_max_cell_bytes", 256 * 2**20, size_in_bytes, _SIZE_TEXT, "What one result of one row may take."),
+        Setting("tfsql_isolation", NONE, _isolation, _ISOLATIONS, "Whether kernels run in processes of their own."),
+        Setting(
+            "tfsql_worker_memory_limit",
+            None,
+            _size_or_none,
+            f"{_SIZE_TEXT}, or 'none'",
+            "What memory of its own such a process may take.",
+        ),
         Setting("tfsql_javascript_timeout_s", 10.0, _seconds, _SECONDS, "How long one call of JavaScript may take."),
         Setting(
             "tfsql_javascript_memory_limit", 256 * 10**6, size_in_bytes, _SIZE_TEXT, "What memory JavaScript may take."
@@ -121,11 +144,15 @@ class Settings:
         return pa.table(
             {
                 "name": list(SETTINGS),
-                "value": [str(self._values[name]) for name in SETTINGS],
-                "default": [str(setting.default) for setting in SETTINGS.values()],
+                "value": [_shown(self._values[name]) for name in SETTINGS],
+                "default": [_shown(setting.default) for setting in SETTINGS.values()],
                 "description": [setting.description for setting in SETTINGS.values()],
             }
         )
+
+
+def _shown(value: Any) -> str:
+    return NONE if value is None else str(value)
 
 
 def _setting(name: str) -> Setting:

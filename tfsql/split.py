@@ -6,17 +6,19 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from tfsql.backends.base import Backend
 from tfsql.errors import UnsupportedError
+from tfsql.isolation import NONE
 from tfsql.settings import Settings
 from tfsql.tree import Node, Output, Value, constants_in_order, value_nodes
 from tfsql.types import Scalar, SqlType, sql_type
 from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
+    from tfsql.isolation.calls import WorkerCalls
     from tfsql.kernel import Kernel, Program, Traces
 
 MAX_KERNELS = 512
@@ -38,6 +40,29 @@ class KernelCache:
         self._lock = threading.Lock()
         self._in_transaction: list[str] | None = None
         self._bound_once: list[Vectorised] = []
+        self._calls: WorkerCalls | None = None
+
+    @property
+    def worker_calls(self) -> WorkerCalls | None:
+        """How kernels are computed in workers; None where they run in this process."""
+        if self._settings["tfsql_isolation"] == NONE:
+            return None
+        if self._calls is None:
+            from tfsql.isolation.calls import WorkerCalls
+
+            self._calls = WorkerCalls(self._settings)
+            self._calls.prepare()
+        return self._calls
+
+    def interrupt(self) -> None:
+        """Ends the calls that workers compute, in an error."""
+        if self._calls is not None:
+            self._calls.interrupt()
+
+    def close(self) -> None:
+        """Ends the workers that no other connection needs."""
+        if self._calls is not None:
+            self._calls.close()
 
     def next_name(self) -> str:
         """A name that no function of the engine has."""
@@ -84,19 +109,21 @@ class KernelCache:
         Raises:
           UnsupportedError: the rank of a result is not known before running.
         """
-        from tfsql.kernel import Kernel, Program
+        from tfsql.kernel import Program
 
         _check_ranks(value)
         program = Program.of(value, self._settings["tfsql_max_cell_bytes"])
         arguments = [constant.value for constant in constants_in_order(value) if constant.is_argument]
         is_lowered = self._settings["tfsql_lowering"]
-        structure = f"{program.key}\nlowering {is_lowered}, {program.max_cell_bytes} bytes"
+        calls = None if program.calls_python else self.worker_calls
+        where = "here" if calls is None else "in a worker"
+        structure = f"{program.key}\nlowering {is_lowered}, {program.max_cell_bytes} bytes, {where}"
         key = f"{structure}\n{[hash(array.tobytes()) for array in arguments]}"
         with self._lock:
             if key in self._kernels and not program.is_stateful:
                 self._kernels.move_to_end(key)
                 return self._kernels[key]
-            kernel = Kernel(self._traces_of(program, structure, is_lowered=is_lowered), self.next_name(), arguments)
+            kernel = self._new_kernel(self._traces_of(program, structure, is_lowered=is_lowered), arguments, calls)
             self._register(kernel, [sql_type(leaf.type) for leaf in program.leaves])
             stored = key if not program.is_stateful else kernel.name
             self._kernels[stored] = kernel
@@ -104,6 +131,15 @@ class KernelCache:
                 self._in_transaction.append(stored)
             self._drop_unused()
             return kernel
+
+    def _new_kernel(self, traces: Traces, arguments: Sequence[Any], calls: WorkerCalls | None) -> Kernel:
+        if calls is None:
+            from tfsql.kernel import Kernel
+
+            return Kernel(traces, self.next_name(), arguments)
+        from tfsql.isolation.kernel import IsolatedKernel
+
+        return IsolatedKernel(traces, self.next_name(), arguments, calls)
 
     def _traces_of(self, program: Program, structure: str, *, is_lowered: bool) -> Traces:
         """The traced functions of a program, shared by all of one structure as long as one of them lives."""

@@ -215,7 +215,7 @@ class RowWise(Vectorised):
         return [str(tensor) for tensor in self.inputs]
 
     @abstractmethod
-    def _call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
+    def call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
         """The rows of each output.
 
         Args:
@@ -228,7 +228,7 @@ class RowWise(Vectorised):
         """The Arrow array of the result, from the rows of each output."""
 
     @abstractmethod
-    def _failure(self, error: Exception) -> str:
+    def failure(self, error: Exception) -> str:
         """The sentence for a row that failed with ``error``."""
 
     def _run(self, columns: list[pa.Array]) -> pa.Array:
@@ -293,10 +293,10 @@ class RowWise(Vectorised):
 
     def _run_group(self, rows: list[Rows], count: int, positions: np.ndarray, *, is_uniform: bool) -> list[Rows]:
         try:
-            return self._call(rows, count, is_uniform=is_uniform)
+            return self.call(rows, count, is_uniform=is_uniform)
         except self.failures as error:
             failing, cause = self._failing_row(rows, count, is_uniform, error)
-            raise RowError(self._failure(cause), int(positions[failing])) from error
+            raise RowError(self.failure(cause), int(positions[failing])) from error
 
     def _failing_row(self, rows: list[Rows], count: int, is_uniform: bool, error: Exception) -> tuple[int, Exception]:
         """The first row that fails by itself, found by halving; and its error."""
@@ -305,7 +305,7 @@ class RowWise(Vectorised):
             middle = (first + last) // 2
             index = np.arange(first, middle)
             try:
-                self._call([column.select(index) for column in rows], len(index), is_uniform=is_uniform)
+                self.call([column.select(index) for column in rows], len(index), is_uniform=is_uniform)
                 first = middle
             except self.failures as inner:
                 last, error = middle, inner

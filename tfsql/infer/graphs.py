@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
 from tensorflow.python.framework import function_def_to_graph
 
 from tfsql.errors import BindError, UnsupportedError
@@ -23,6 +24,8 @@ from tfsql.types import ARGUMENT_SIZE, TensorType
 # Operations that compute nothing: their result is their first input.
 _PASSED = frozenset({"Identity", "IdentityN", "PlaceholderWithDefault", "StopGradient", "PreventGradient", "Snapshot"})
 _FUNCTION_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+# Operators that call Python back in the process that has traced them.
+_PYTHON_CALLS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,17 @@ class GraphFunction:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        definition = tf.compat.v1.GraphDef()
+        definition.library.CopyFrom(self.graph.as_graph_def().library)
+        return _function_of_library, (self.name, definition.SerializeToString())
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """The operators of the function and of those it calls."""
+        functions = self.graph.as_graph_def().library.function
+        return frozenset(node.op for function in functions for node in function.node_def)
+
     def add_to_graph(self, graph: tf.Graph) -> None:
         """Makes the function, and those it calls, known to another graph; TensorFlow asks for this method.
 
@@ -43,6 +57,20 @@ class GraphFunction:
         for name, function in self.graph._functions.items():
             if not graph._is_function(name):
                 graph._add_function(function)
+
+
+def _function_of_library(name: str, library: bytes) -> GraphFunction:
+    """A function that comes from another process.
+
+    Private module: what runs eagerly finds the functions that functions call in TensorFlow's context alone.
+    """
+    definition = tf.compat.v1.GraphDef.FromString(library)
+    for function in definition.library.function:
+        context.context().add_function_def(function)
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(definition, name="")
+    return GraphFunction(name, graph)
 
 
 class GraphCalls:
@@ -191,6 +219,16 @@ def _results(call: Call) -> list[Node]:
         else:
             nodes += [Output(call, index, item, kind) for item, kind in enumerate(kinds)]
     return nodes
+
+
+def calls_python(call: Call) -> bool:
+    """Whether a call, or a function that it takes, calls back into Python of this process."""
+    operators = {call.op}
+    for _, value in call.attributes:
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, GraphFunction):
+                operators |= item.operators
+    return not operators.isdisjoint(_PYTHON_CALLS)
 
 
 def function_graph(graph: tf.Graph, name: str) -> Any:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,9 +52,13 @@ class Kernel(RowWise):
         self.program = program
         self.traces = traces
         self._is_fixed = all(leaf.type.is_fixed for leaf in program.leaves)
-        self._arguments = [
+        self.argument_values = tuple(argument_values)
+
+    @cached_property
+    def _arguments(self) -> list[tf.Tensor]:
+        return [
             tf.convert_to_tensor(value, constant.type.dtype)
-            for value, constant in zip(argument_values, program.arguments, strict=True)
+            for value, constant in zip(self.argument_values, self.program.arguments, strict=True)
         ]
 
     def with_arguments(self, name: str, values: SequenceOf[np.ndarray | None]) -> Kernel:
@@ -64,9 +69,13 @@ class Kernel(RowWise):
         """
         arguments = [
             kept if value is None else convert_constant(constant_of(value), constant.type.dtype).value
-            for constant, kept, value in zip(self.program.arguments, self._arguments, values, strict=True)
+            for constant, kept, value in zip(self.program.arguments, self.argument_values, values, strict=True)
         ]
-        return Kernel(self.traces, name, arguments)
+        return self._like(name, arguments)
+
+    def _like(self, name: str, argument_values: SequenceOf[Any]) -> Kernel:
+        """This kernel with other arguments."""
+        return Kernel(self.traces, name, argument_values)
 
     @property
     def is_stateful(self) -> bool:
@@ -86,7 +95,7 @@ class Kernel(RowWise):
         if self.is_stateful:
             self.traces.forget_loop()
 
-    def _failure(self, error: Exception) -> str:
+    def failure(self, error: Exception) -> str:
         message = clean_message(error)
         is_complete = re.match(r"tf_\w+ failed: ", message)
         return message if is_complete else f"{self._operator_of(error)} failed: {message}"
@@ -95,14 +104,15 @@ class Kernel(RowWise):
         """The operator that an error of TensorFlow names, else all of this kernel's."""
         text = str(error)
         named = [call.op for call in self.program.calls if re.search(rf"[/ ]{call.op}(_\d+)?\}}\}}", text)]
-        return f"tf_{named[0]}" if named else self._operators()
+        return f"tf_{named[0]}" if named else self.operators()
 
-    def _operators(self) -> str:
+    def operators(self) -> str:
+        """The operators that it calls, as users write them."""
         return ", ".join(dict.fromkeys(f"tf_{call.op}" for call in self.program.calls))
 
     # -- calls of TensorFlow -----------------------------------------------------------------------------------------
 
-    def _call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
+    def call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
         if not is_uniform:
             return self._call_loop(rows, count)
         uniform = [column.with_common_shape() for column in rows]
@@ -163,7 +173,7 @@ class Kernel(RowWise):
         try:
             return _assembled(self.program.value, iter(results))
         except RowError as error:
-            error.message = f"{self._operators()}: {error.message}"
+            error.message = f"{self.operators()}: {error.message}"
             raise
 
     # -- for EXPLAIN -------------------------------------------------------------------------------------------------

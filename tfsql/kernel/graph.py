@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfsql.infer import MAX_CELL_BYTES, apply_operator, assertion, open_conditions, output_conditions, refuse
+from tfsql.infer.graphs import calls_python
 from tfsql.registry import operator_spec
 from tfsql.registry.batching import parameters_of
 from tfsql.tree import (
@@ -71,10 +72,20 @@ class Program:
             max_cell_bytes,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the calls in order, so that none is met before those it needs: nesting costs no recursion then."""
+        rest = (self.leaves, self.arguments, self.results, self.value, self.max_cell_bytes, self.fixed, self.settled)
+        return _unpickled, (self.calls, *rest)
+
     @property
     def is_stateful(self) -> bool:
         """Whether two runs on the same rows may differ (random operators)."""
         return any(call.is_stateful for call in self.calls)
+
+    @cached_property
+    def calls_python(self) -> bool:
+        """Whether it calls back into Python, so that no other process can run it."""
+        return any(map(calls_python, self.calls))
 
     @cached_property
     def varying(self) -> frozenset[Call]:
@@ -143,6 +154,17 @@ class Program:
     def result_type(self) -> SqlType:
         """The SQL type of the value."""
         return _result_type(self.value)
+
+
+def _unpickled(
+    calls: tuple[Call, ...],
+    leaves: tuple[Leaf, ...],
+    arguments: tuple[Constant, ...],
+    results: tuple[Node, ...],
+    value: Value,
+    *rest: Any,
+) -> Program:
+    return Program(value, leaves, arguments, calls, results, *rest)
 
 
 def _value_text(value: Value, names: dict[Any, str]) -> str:

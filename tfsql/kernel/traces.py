@@ -28,7 +28,7 @@ class Traces:
 
     def __init__(self, program: Program, *, is_lowered: bool = True):
         self.program = program
-        self._is_lowered = is_lowered
+        self.is_lowered = is_lowered
         self._may_be_compiled = any(call.op in COMPILED_OPERATORS for call in program.calls)
         self._functions: OrderedDict[Hashable, Lifted | None] = OrderedDict()
         self._loop: Lifted | None = None
@@ -46,14 +46,14 @@ class Traces:
             row, nor for rows of many shapes.
         """
         fixed = fixed or {}
-        may_compile = may_compile and self._is_lowered and self._may_be_compiled
+        may_compile = may_compile and self.is_lowered and self._may_be_compiled
         key = (shapes, tuple(value.tobytes() for value in fixed.values()), may_compile)
         with self._lock:
             if key not in self._functions:
                 try:
                     program = self.program.fixing(fixed)
                     self._functions[key] = batched(
-                        program, list(shapes), is_lowered=self._is_lowered, may_compile=may_compile
+                        program, list(shapes), is_lowered=self.is_lowered, may_compile=may_compile
                     )
                 except NeedsLoopError:
                     self._functions[key] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfsql.registry.startup import start_tensorflow
+from tfsql.startup import start_tensorflow
 
 start_tensorflow()
 

@@ -31,7 +31,19 @@ def start_tensorflow() -> None:
     """Imports TensorFlow and starts its runtime; a log level that the user has set is left alone."""
     if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # what fails is an exception; oneDNN calls less an error
+    import_tensorflow()
+    start_runtime()
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow, which starts no thread of its own before its runtime is started."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is an exception; oneDNN calls less an error
+    with _quiet_stderr():
+        import tensorflow  # noqa: F401
+
+
+def start_runtime() -> None:
+    """Starts the runtime of TensorFlow, which is imported."""
     with _quiet_stderr():
         import tensorflow as tf
 
