@@ -51,8 +51,18 @@ class KernelCache:
             from tfsql.isolation.calls import WorkerCalls
 
             self._calls = WorkerCalls(self._settings)
-            self._calls.prepare()
         return self._calls
+
+    @property
+    def worker_deaths(self) -> int:
+        """How many workers died, or were ended for their memory, in a call of this connection."""
+        return 0 if self._calls is None else self._calls.deaths
+
+    def prepare(self) -> None:
+        """Starts what the first call in a worker would wait for, which needs seconds."""
+        calls = self.worker_calls
+        if calls is not None:
+            calls.prepare()
 
     def interrupt(self) -> None:
         """Ends the calls that workers compute, in an error."""

@@ -125,6 +125,7 @@ class StatementBinder:
           BindError: there is none; the nearest name is suggested.
           UnsupportedError: policy refuses it; the message says why.
         """
+        self.environment.kernels.prepare()  # in another process, while this one imports TensorFlow
         from tfsql.registry import allowed_operator, wrapped_names
         from tfsql.registry.opdef import op_def
 

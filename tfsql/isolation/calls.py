@@ -26,9 +26,14 @@ class _Call:
 
 
 class WorkerCalls:
-    """The calls of one connection in workers. Thread-safe."""
+    """The calls of one connection in workers. Thread-safe.
+
+    Attributes:
+      deaths: how many workers have died, or were ended for their memory, in one of them.
+    """
 
     def __init__(self, settings: Settings):
+        self.deaths = 0
         self._settings = settings
         self._calls: set[_Call] = set()
         self._lock = threading.Lock()
@@ -69,11 +74,11 @@ class WorkerCalls:
                 answer = self._answer(call, worker, lambda: worker.ask(request, things, limit_bytes))
             except WorkerDiedError as error:
                 call.check()
-                POOL.deaths += 1
+                self.deaths += 1
                 how = f" ({error.ending})" if error.ending else ""
                 raise CrashError(f"The kernel worker died while it computed {names()}{how}") from None
             except WorkerGrewError as error:
-                POOL.deaths += 1
+                self.deaths += 1
                 raise ResourceError(
                     f"The kernel worker took {error.used_bytes / 1e6:,.0f} MB of memory while it computed {names()}; "
                     f"the limit is {limit_bytes / 1e6:,.0f} MB",

@@ -267,14 +267,9 @@ def memory_of(process: int) -> int:
 
 
 class Pool:
-    """The workers of this process: at most one for each processor, each with one call at a time.
-
-    Attributes:
-      deaths: how many workers have died, or were ended for their memory, in the middle of a call.
-    """
+    """The workers of this process: at most one for each processor, each with one call at a time."""
 
     def __init__(self) -> None:
-        self.deaths = 0
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._nursery: Nursery | None = None
         self._workers: list[Worker] = []
@@ -299,6 +294,8 @@ class Pool:
         """Starts the process that forks workers, where there is none; it needs seconds."""
         with self._changed:
             if self._nursery is None or not self._nursery.is_alive():
+                if self._nursery is not None:
+                    self._nursery.stop()
                 self._nursery = Nursery()
 
     def take(self, things: Sequence[Any], check: Callable[[], None]) -> Worker:

@@ -54,7 +54,7 @@ class Server:
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        warming = asyncio.get_running_loop().run_in_executor(self.executor, _warm)
+        warming = asyncio.get_running_loop().run_in_executor(self.executor, self._warm)
         try:
             yield
         finally:
@@ -65,6 +65,13 @@ class Server:
                 await warming
             self.executor.shutdown(wait=False)
             self.database.close()
+
+    def _warm(self) -> None:
+        """Loads TensorFlow, and starts what kernels run in, before the first query wants it."""
+        self.database.writer.kernels.prepare()
+        from tfsql.registry import wrapped_names
+
+        wrapped_names()
 
     async def body(self, request: Request) -> bytes:
         """The body of a request, within size and time."""
@@ -178,7 +185,9 @@ class Server:
 
     async def metric_text(self, request: Request) -> Response:
         """``GET /metrics``"""
-        text = self.metrics.text(running=len(self.jobs.running), waiting=self.jobs.waiting)
+        text = self.metrics.text(
+            running=len(self.jobs.running), waiting=self.jobs.waiting, deaths=self.database.worker_deaths
+        )
         return Response(text, media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:
@@ -243,13 +252,6 @@ class _Counting:
         finally:
             route = getattr(scope.get("endpoint"), "__name__", "none")
             self._metrics.request(scope["method"], route, status, time.perf_counter() - started)
-
-
-def _warm() -> None:
-    """Loads TensorFlow before the first query wants it."""
-    from tfsql.registry import wrapped_names
-
-    wrapped_names()
 
 
 def _operators(word: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tfsql import access
 from tfsql.errors import ForbiddenError, TfsqlError, UnsupportedError
+from tfsql.isolation import NONE
 from tfsql.mldb.resources import Answer, Resources
 from tfsql.plans import Question
 from tfsql.result import Relation
@@ -39,6 +40,8 @@ class ServedConnection(Connection):
     def __init__(self, path: str, options: Options, first: ServedConnection | None = None):
         super().__init__(path, read_only=options.is_read_only, trust=options.is_trusting)
         self.settings.set("tfsql_javascript_timeout_s", min(10.0, options.timeout_s))
+        self.settings.set("tfsql_isolation", options.isolation)
+        self.settings.set("tfsql_worker_memory_limit", options.worker_memory or NONE)
         self._is_writer = first is None
         self._is_read_only = options.is_read_only
         self._is_in_transaction = False
@@ -133,6 +136,11 @@ class Database:
             settings.append("enable_external_access = false")
         for setting in [*settings, "lock_configuration = true"]:
             self.writer.backend.execute(f"SET {setting}", {})
+
+    @property
+    def worker_deaths(self) -> int:
+        """How many kernel workers have died, or were ended for their memory."""
+        return sum(connection.kernels.worker_deaths for connection in (self.writer, *self.readers))
 
     def renew(self, connection: ServedConnection) -> None:
         """Makes a connection ready for a request; the writer's requests count as changes, from their beginning."""

@@ -24,8 +24,12 @@ class Metrics:
             if seconds <= bound:
                 self._buckets[bound] += 1
 
-    def text(self, *, running: int, waiting: int) -> str:
-        """All of it."""
+    def text(self, *, running: int, waiting: int, deaths: int) -> str:
+        """All of it.
+
+        Args:
+          deaths: how many kernel workers died, or were ended for their memory.
+        """
         total = sum(self._requests.values())
         lines = ["# HELP tfsql_requests_total Requests answered.", "# TYPE tfsql_requests_total counter"]
         for (method, route, status), count in sorted(self._requests.items()):
@@ -41,6 +45,7 @@ class Metrics:
             ("tfsql_rows_total", "counter", self.rows, "Rows sent by /api/query."),
             ("tfsql_queries_running", "gauge", running, "Queries that run."),
             ("tfsql_queries_waiting", "gauge", waiting, "Queries that wait."),
+            ("tfsql_worker_deaths_total", "counter", deaths, "Kernel workers that died or took too much memory."),
         ):
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value}"]
         return "\n".join(lines) + "\n"

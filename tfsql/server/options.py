@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfsql.errors import BindError, TfsqlError
+from tfsql.isolation import IS_POSSIBLE, NONE, PROCESS
 from tfsql.settings import size_in_bytes
 
 _DESCRIPTION = "Serves a database over HTTP: MLDB's routes, a query interface, and a page to play on."
@@ -22,6 +23,8 @@ class Options:
       token: what a client must present; None if none is asked for.
       folders: the folders whose files SQL may reach, resolved.
       urls: what URLs may begin with.
+      isolation: whether kernels run in processes of their own.
+      worker_memory: bytes that such a process may take for itself; None for any.
       workers: how many queries that only read run at once.
       backlog: how many more may wait.
       max_body: bytes of a request.
@@ -36,6 +39,8 @@ class Options:
     is_trusting: bool = False
     folders: tuple[Path, ...] = ()
     urls: tuple[str, ...] = ()
+    isolation: str = PROCESS if IS_POSSIBLE else NONE
+    worker_memory: int | None = 4 * 10**9
     workers: int = 4
     backlog: int = 64
     timeout_s: float = 60.0
@@ -79,6 +84,8 @@ def read_options(arguments: Sequence[str]) -> Options:
         is_trusting=given.trust,
         folders=tuple(_folder(path) for path in given.data_dir),
         urls=tuple(given.allow_url),
+        isolation=given.isolation,
+        worker_memory=given.worker_memory,
         workers=given.workers,
         backlog=given.backlog,
         timeout_s=given.timeout_s,
@@ -116,6 +123,19 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--allow-url", action="append", default=[], metavar="URL", help="what URLs to fetch begin with; may be repeated"
     )
+    add(
+        "--isolation",
+        choices=(NONE, PROCESS) if IS_POSSIBLE else (NONE,),
+        default=Options.isolation,
+        help="whether kernels run in processes of their own; they do if left out",
+    )
+    add(
+        "--worker-memory",
+        type=_size_or_none,
+        default=Options.worker_memory,
+        metavar="SIZE",
+        help="what memory such a process may take for itself, or none for any; 4GB if left out",
+    )
     add("--workers", type=_counted(1), default=Options.workers, help="how many queries run at once")
     add("--backlog", type=_counted(0), default=Options.backlog, help="how many more wait; others get 503")
     add("--timeout-s", type=_seconds, default=Options.timeout_s, help="how long a query may take; then 408")
@@ -147,6 +167,10 @@ def _size(text: str) -> int:
         return size_in_bytes(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"a size such as 64MB is wanted, not {text}") from None
+
+
+def _size_or_none(text: str) -> int | None:
+    return None if text == NONE else _size(text)
 
 
 def _token(path: str) -> str:
