@@ -174,6 +174,7 @@ class Connection:
             content = Path(path).read_bytes()
         except OSError as error:
             raise BindError(f"Cannot read {path}: {error.strerror or error}") from error
+        self.kernels.rehearse_graph(content, path)
         graph = read_graph(content, path)
         self._graphs[name.lower()] = graph_operator(name, graph, inputs, outputs, trust=self.trust)
         self._generation += 1

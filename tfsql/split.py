@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -18,6 +19,7 @@ from tfsql.types import Scalar, SqlType, sql_type
 from tfsql.vectorised import Vectorised
 
 if TYPE_CHECKING:
+    from tfsql.infer.constants import Evaluate
     from tfsql.isolation.calls import WorkerCalls
     from tfsql.kernel import Kernel, Program, Traces
 
@@ -52,6 +54,28 @@ class KernelCache:
 
             self._calls = WorkerCalls(self._settings)
         return self._calls
+
+    @property
+    def evaluate(self) -> Evaluate | None:
+        """What computes a call on constants in a worker; None where kernels run in this process."""
+        calls = self.worker_calls
+        if calls is None:
+            return None
+        from tfsql.isolation.kernel import evaluated
+
+        return partial(evaluated, calls)
+
+    def rehearse_graph(self, content: bytes, origin: str) -> None:
+        """Lets a worker read a graph before this process does, where kernels run in workers.
+
+        Raises:
+          CrashError: it is of a kind that a process does not survive.
+        """
+        calls = self.worker_calls
+        if calls is not None:
+            from tfsql.isolation.kernel import rehearse_graph
+
+            rehearse_graph(calls, content, origin)
 
     @property
     def worker_deaths(self) -> int:

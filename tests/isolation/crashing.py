@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfsql.isolation.requests import KernelRecipe, Request
+from tfsql.isolation.requests import EvaluateCall, KernelRecipe, Request
 from tfsql.kernel import Kernel
 from tfsql.rows import Rows
 
 
+def _meet_a_fatal_check() -> None:
+    tf.raw_ops.UnicodeDecodeWithOffsets(input=["a"], input_encoding="UTF-8", Tsplits=tf.int32)
+
+
 class _FatalKernel(Kernel):
     def call(self, rows: list[Rows], count: int, *, is_uniform: bool) -> list[Rows]:
-        tf.raw_ops.UnicodeDecodeWithOffsets(input=["a"], input_encoding="UTF-8", Tsplits=tf.int32)
+        _meet_a_fatal_check()
         raise AssertionError("TensorFlow 2.21 does not survive that call")
 
 
@@ -47,3 +51,11 @@ class TakeMemory(Request):
         while sum(part.nbytes for part in taken) < self.limit_bytes:
             taken.append(np.ones(2**20))
         return sum(part.nbytes for part in taken)
+
+
+class FatalEvaluation(EvaluateCall):
+    """A call on constants that meets a fatal check of TensorFlow."""
+
+    def answer(self, held: Mapping[int, Any]) -> list[np.ndarray]:
+        _meet_a_fatal_check()
+        raise AssertionError("TensorFlow 2.21 does not survive that call")

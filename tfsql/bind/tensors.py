@@ -93,7 +93,9 @@ class TensorBinder:
         if self._inference is None:
             from tfsql.infer import Inference
 
-            self._inference = Inference(self._statement.environment.settings["tfsql_max_cell_bytes"])
+            environment = self._statement.environment
+            evaluate = environment.kernels.evaluate
+            self._inference = Inference(environment.settings["tfsql_max_cell_bytes"], evaluate)
         return self._inference
 
     # -- is it a tensor expression? ----------------------------------------------------------------------------------

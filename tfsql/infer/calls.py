@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfsql.errors import BindError, ResourceError, TypeMismatchError, did_you_mean
 from tfsql.infer.checks import check_kernel, check_lists, check_size, fitting_tensor
 from tfsql.infer.conditions import MAX_CELL_BYTES, ConditionError, refuse
+from tfsql.infer.constants import ConstantCalls, Evaluate
 from tfsql.infer.dtypes import QUANTISED_STORAGE, choose_dtype, convert_constant, is_integer, is_safe, natural_dtype
 from tfsql.infer.known import KNOWN
 from tfsql.infer.messages import ListOrNode, attribute_name, cast_hint, describe_attribute, listed, shape_error
@@ -29,9 +30,10 @@ class Inference:
 
     Args:
       max_cell_bytes: what one output of one row may take.
+      evaluate: computes a call on constants elsewhere; None where TensorFlow may do so here.
     """
 
-    def __init__(self, max_cell_bytes: int = MAX_CELL_BYTES) -> None:
+    def __init__(self, max_cell_bytes: int = MAX_CELL_BYTES, evaluate: Evaluate | None = None) -> None:
         self._max_cell_bytes = max_cell_bytes
         self._graph = tf.Graph()
         self._symbols: dict[Node, tf.Tensor] = {}
@@ -40,6 +42,7 @@ class Inference:
         self._structures: dict[Call, int] = {}
         self._calls: dict[Any, Call] = {}
         self._constants: dict[Any, Constant] = {}
+        self._constant_calls = None if evaluate is None else ConstantCalls(evaluate, self._raw)
 
     def call(self, spec: OperatorSpec, inputs: Sequence[ListOrNode], attributes: dict[str, Any]) -> Call:
         """The typed call of ``spec`` on ``inputs`` (OpDef order) with ``attributes`` (as the user wrote them).
@@ -256,15 +259,22 @@ class Inference:
         return [self._symbol(node) for node in item] if isinstance(item, tuple) else self._symbol(item)
 
     def _symbol(self, node: Node) -> tf.Tensor:
-        if isinstance(node, Output):
-            result = self._results_of(node.call)[node.index]
-            return result if node.item is None else result[node.item]
+        if isinstance(node, Output) and self._constant_calls is None:
+            return self._raw(node)
         if node not in self._symbols:
-            if isinstance(node, Constant) and not node.is_argument:
+            if isinstance(node, Output):
+                assert self._constant_calls is not None
+                self._symbols[node] = self._constant_calls.symbol(node)
+            elif isinstance(node, Constant) and not node.is_argument:
                 self._symbols[node] = tf.constant(node.value, node.type.dtype)
             else:
                 self._symbols[node] = tf.compat.v1.placeholder(node.type.dtype, node.type.shape)
         return self._symbols[node]
+
+    def _raw(self, output: Output) -> tf.Tensor:
+        """The tensor that an output is in the graph."""
+        result = self._results_of(output.call)[output.index]
+        return result if output.item is None else result[output.item]
 
     def _results_of(self, call: Call) -> list[Any]:
         """The results of a call in the graph, where it is put if its types were known without it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tfsql.errors import BackendError, CrashError, ResourceError
@@ -50,6 +51,8 @@ class WorkerCalls:
         things: Sequence[tuple[Any, Any]] = (),
         pinned: Worker | None = None,
         pin: Any = None,
+        *,
+        is_last: bool = False,
     ) -> tuple[Any, Worker]:
         """What comes of a request, and the worker that was asked.
 
@@ -58,6 +61,7 @@ class WorkerCalls:
           things: what it speaks of, each with the recipe for it.
           pinned: the worker that must be asked.
           pin: whose state the worker then holds.
+          is_last: whether the worker is to do nothing after that.
 
         Raises:
           CrashError: the worker died.
@@ -71,7 +75,8 @@ class WorkerCalls:
                 worker = self._taken(call, [thing for thing, _ in things], pinned)
                 if pin is not None:
                     worker.pins.add(pin)
-                answer = self._answer(call, worker, lambda: worker.ask(request, things, limit_bytes))
+                ask = partial(worker.ask, request, things, limit_bytes)
+                answer = self._answer(call, worker, ask, is_last=is_last)
             except WorkerDiedError as error:
                 call.check()
                 self.deaths += 1
@@ -117,8 +122,8 @@ class WorkerCalls:
             return POOL.take(things, call.check)
         return POOL.take_pinned(pinned, call.check)
 
-    def _answer(self, call: _Call, worker: Worker, ask: Callable[[], Any]) -> Any:
-        """What a worker answers; it is given back, or buried where it did not answer."""
+    def _answer(self, call: _Call, worker: Worker, ask: Callable[[], Any], *, is_last: bool) -> Any:
+        """What a worker answers; it is given back, or buried where it did not answer, or where that was the last."""
         try:
             with self._lock:
                 call.worker = worker
@@ -129,7 +134,7 @@ class WorkerCalls:
             POOL.bury(worker)
             raise
         self._let_go(call)
-        POOL.give(worker)
+        (POOL.bury if is_last else POOL.give)(worker)
         return answer
 
     def _let_go(self, call: _Call) -> None:

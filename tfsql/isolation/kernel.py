@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tfsql.isolation.requests import (
     ComputeRows,
     EvaluateCall,
     KernelRecipe,
+    ReadGraph,
     Recipe,
     Request,
     TracesRecipe,
@@ -74,13 +76,24 @@ class IsolatedKernel(Kernel):
 
 
 def evaluated(calls: WorkerCalls, call: Call) -> list[np.ndarray] | None:
-    """The outputs of a call on constants, computed in a worker; None where it fails, which the call itself will tell.
+    """The outputs of a call on constants, computed in a worker; None where it fails, which its own kernel will tell.
 
     Raises:
       CrashError: the worker died of it.
     """
     try:
         arrays, _ = calls.ask(EvaluateCall(call), lambda: f"tf_{call.op}")
-    except ValueError:
+    except CallFailedError:
         return None
-    return list(arrays)
+    return [np.array(array) for array in arrays]
+
+
+def rehearse_graph(calls: WorkerCalls, content: bytes, origin: str) -> None:
+    """Lets a worker read a graph before this process does: TensorFlow runs the kernels of its constants to tell shapes.
+
+    Raises:
+      CrashError: the worker died of it.
+    """
+    with suppress(CallFailedError):  # what is wrong with it is told when it is read here
+        # The functions of a graph stay in the process that reads it, and may have the names of another graph's.
+        calls.ask(ReadGraph(content, origin), lambda: f"the constants of {origin}", is_last=True)

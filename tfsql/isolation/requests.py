@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from tfsql.infer import MAX_CELL_BYTES
+from tfsql.infer.frozen import read_graph
+from tfsql.infer.graphs import function_graph
 from tfsql.kernel import Kernel, Program, Traces
 from tfsql.kernel.graph import Environment
 from tfsql.rows import Rows
@@ -158,5 +160,24 @@ class EvaluateCall(Request):
 
     def answer(self, held: Mapping[int, Any]) -> list[np.ndarray]:
         environment = Environment({}, MAX_CELL_BYTES)
-        environment.evaluate(self.call)
-        return [np.asarray(tensor.numpy()) for tensor in environment.outputs_of(self.call)]
+        try:
+            environment.evaluate(self.call)
+            return [np.asarray(tensor.numpy()) for tensor in environment.outputs_of(self.call)]
+        except Exception as error:
+            raise CallFailedError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class ReadGraph(Request):
+    """The reading of a serialized graph, with the functions in it, which is then dropped."""
+
+    content: bytes
+    origin: str
+
+    def answer(self, held: Mapping[int, Any]) -> None:
+        try:
+            graph = read_graph(self.content, self.origin)
+            for function in graph.as_graph_def().library.function:
+                function_graph(graph, function.signature.name)
+        except Exception as error:
+            raise CallFailedError(str(error)) from error
