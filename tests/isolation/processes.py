@@ -23,6 +23,10 @@ def children_of(parent: int) -> dict[int, str]:
     return found
 
 
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def is_there(process: int) -> bool:
     return Path(f"/proc/{process}").exists()
 
