@@ -11,11 +11,18 @@ import tensorflow as tf
 
 import tfsql
 from tfsql.infer import Inference
+from tfsql.infer.known import KnownStructures
 from tfsql.registry import operator_spec
 from tfsql.tree import Call, Constant, Leaf, Output
 from tfsql.types import TensorType
 
 NUMBERS = "tf_Mul([1, 2], [2, 1])"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was inferred before is not inferred again, and what a test makes up is not to be known to others."""
+    monkeypatch.setattr("tfsql.infer.calls.KNOWN", KnownStructures())
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +55,13 @@ def both() -> Iterator[tuple[tfsql.Connection, tfsql.Connection]]:
         "tf_Dequantize(tf_Bitcast(tf_Cast([1, 2], {DstT: 'int8'}), {type: 'qint8'}), 0.0, 1.0)",
     ],
 )
-def test_types_and_errors_are_the_same(both: tuple[tfsql.Connection, tfsql.Connection], call: str) -> None:
+def test_types_and_errors_are_the_same(
+    both: tuple[tfsql.Connection, tfsql.Connection], call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sql = f"SELECT {call} AS y FROM (SELECT [1.0, 2.0, 3.0, 4.0]::FLOAT[4] AS x)"
     told = []
     for con in both:
+        monkeypatch.setattr("tfsql.infer.calls.KNOWN", KnownStructures())
         try:
             relation = con.sql(sql)
             told.append((relation.types, relation.fetchall()))

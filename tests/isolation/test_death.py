@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from isolation.crashing import FatalRecipe, TakeMemory, TellProcess
-from isolation.processes import children_of, is_there, wait_until
+from isolation.processes import is_there, wait_until
 
 import tfsql
 from tfsql.isolation.calls import WorkerCalls
@@ -125,7 +125,8 @@ def test_other_connections_go_on(con: tfsql.Connection) -> None:
 def test_an_idle_worker_that_has_gone_is_not_missed(con: tfsql.Connection) -> None:
     process = worker(con)
     os.kill(process, signal.SIGKILL)
-    wait_until(lambda: not is_there(process) or children_of(os.getpid())[process] == "Z")
+    (killed,) = [found for found in POOL._workers if found.process == process]
+    wait_until(lambda: not killed.is_alive())
     assert con.sql("SELECT tf_Square(3.0) AS y").fetchall() == [(9.0,)]
     assert not is_there(process)
 
