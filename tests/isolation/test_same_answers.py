@@ -68,6 +68,18 @@ def test_every_statement_with_rows_by_arrow_too(here: tfsql.Connection, apart: t
     assert sum(batch.num_rows for batch in apart.sql(sql).batches()) == 1797
 
 
+@pytest.mark.parametrize(
+    "statement", ["SELECT tf_Square(image) AS y FROM digits", "SELECT tf_Square(x) AS y FROM ragged"]
+)
+def test_the_counts_of_explain_analyze(here: tfsql.Connection, apart: tfsql.Connection, statement: str) -> None:
+    counts = [
+        re.findall(r"\d+ rows, \d+ TensorFlow calls", told(con, f"EXPLAIN ANALYZE {statement}"))
+        for con in (here, apart)
+    ]
+    assert counts[0] == counts[1]
+    assert len(counts[0]) == 1
+
+
 def test_a_random_operator_without_seed_never_repeats(apart: tfsql.Connection) -> None:
     sql = "SELECT tf_RandomUniform([4], {dtype: 'float32'}) AS r FROM range(500) t(i)"
     drawn = np.concatenate([apart.sql(sql).numpy()["r"] for _ in range(3)])

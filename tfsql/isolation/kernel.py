@@ -45,7 +45,9 @@ class IsolatedKernel(Kernel):
     def restart(self) -> None:
         super().restart()
         self._is_first = True
-        self._worker = None
+        if self._worker is not None:
+            self._worker.pins.discard(self)
+            self._worker = None
 
     def failure(self, error: Exception) -> str:
         return str(error) if isinstance(error, CallFailedError) else super().failure(error)

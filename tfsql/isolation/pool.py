@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import os
 import pickle
 import select
@@ -22,7 +23,8 @@ from tfsql.isolation.memory import Memory, Parcel, new_memory_file
 from tfsql.isolation.nursery import FORK, WAIT
 
 MAX_WORKERS = max(os.cpu_count() or 1, 2)
-# What a worker keeps of the memory for its answers when nobody reads them any more: new pages cost as much as a copy.
+# What stays of the memory for requests, and of that for answers that nobody reads any more: new pages cost as much as a
+# copy.
 KEPT_BYTES = 256 * 2**20
 # How often a worker's memory is looked at, and a call that waits for a worker looks whether it was interrupted.
 LOOK_S = 0.02
@@ -167,13 +169,15 @@ class Worker:
         new = [(number_of(thing), pickle.dumps(recipe)) for thing, recipe in things if not self.holds(thing)]
         given_back = [self._given_back.popleft() for _ in range(len(self._given_back))]
         asked = Asked(request, os.getcwd(), new, gone, given_back)
+        parcel = self._inputs.put(asked, lambda size: 0)
         try:
-            self._socket.send(pickle.dumps(self._inputs.put(asked, lambda size: 0)))
+            self._socket.send(pickle.dumps(parcel))
             packet = self._received(limit_bytes)
         except (BrokenPipeError, ConnectionResetError):
             packet = b""
         if not packet:
             raise WorkerDiedError(self.ending())
+        self._inputs.clear(KEPT_BYTES, parcel.size - KEPT_BYTES)
         for number in gone:
             del self._held[number]
         self._held |= {number_of(thing): weakref.ref(thing) for thing, _ in things}
@@ -243,18 +247,12 @@ def has_more(connection: socket.socket, timeout_s: float | None) -> bool:
 
 
 _NUMBERS: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-_last_number = 0
-_numbers_lock = threading.Lock()
+_unused_numbers = itertools.count(1)
 
 
 def number_of(thing: object) -> int:
     """The number by which workers know a thing."""
-    global _last_number
-    with _numbers_lock:
-        if thing not in _NUMBERS:
-            _last_number += 1
-            _NUMBERS[thing] = _last_number
-        return _NUMBERS[thing]
+    return _NUMBERS.setdefault(thing, next(_unused_numbers))
 
 
 def memory_of(process: int) -> int:

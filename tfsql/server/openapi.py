@@ -15,6 +15,7 @@ _ERRORS = {
     "408": "The time limit was reached",
     "409": "The query was cancelled, or what is to be made is there already",
     "413": "The request or the result is too large",
+    "500": "The kernel worker of the query died, or the server failed",
     "503": "Too many queries wait; Retry-After says when to come again",
 }
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
