@@ -17,11 +17,17 @@ MAX_THREADS = min(os.cpu_count() or 1, 4)
 
 
 def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int = MAX_THREADS
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int = MAX_THREADS,
+    interrupt: Callable[[], None] = lambda: None,
 ) -> Iterator[Result]:
     """``function`` of each item, in order, computed in other threads while the results before are in use.
 
     At most ``threads + 1`` items are on their way at once. An exception comes out in the place of its result.
+
+    Args:
+      interrupt: ends what the threads do, if it can; Ctrl-C calls it, which does not reach them.
     """
     source = iter(items)
     first = list(islice(source, 2))
@@ -37,5 +43,8 @@ def map_ahead(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    except KeyboardInterrupt:
+        interrupt()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)

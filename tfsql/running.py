@@ -347,13 +347,16 @@ class StatementRun:
             yield
         except TfsqlError as error:
             for use in uses:
-                if use.kernel.last_error is not None:
-                    raise self._kernel_error(use, use.kernel.last_error).locate(self._text) from use.kernel.last_error
+                cause = use.kernel.last_error
+                if isinstance(cause, KeyboardInterrupt):
+                    raise cause from None
+                if cause is not None:
+                    raise self._kernel_error(use, cause).locate(self._text) from cause
             if error.span is None:
                 error.span = self.statement.named_span(error)
             raise error.locate(self._text) from error.__cause__
 
-    def _kernel_error(self, use: KernelUse, cause: Exception) -> TfsqlError:
+    def _kernel_error(self, use: KernelUse, cause: BaseException) -> TfsqlError:
         if isinstance(cause, NOT_OF_A_ROW):  # what ended a call once is not tried again
             return type(cause)(cause.message, hint=cause.hint, span=use.span)
         found = self._failing_row(use)

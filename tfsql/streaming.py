@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -135,7 +135,7 @@ def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.Recor
     """The result of a select from the batches of its stream."""
     columns = StreamedColumns(stream, schema)
     is_empty = True
-    for computed in map_ahead(columns.computed, batches, _threads(stream)):
+    for computed in map_ahead(columns.computed, batches, *_side_by_side(stream)):
         is_empty = False
         columns.add(computed)
     if is_empty:  # the calls tell the types of their columns
@@ -150,7 +150,7 @@ def streamed_batches(stream: Stream, schema: pa.Schema, batches: Iterable[pa.Rec
     def computed(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
         return list(_of_batch(stream, schema, batch).table().combine_chunks().to_batches())
 
-    for made in map_ahead(computed, batches, _threads(stream)):
+    for made in map_ahead(computed, batches, *_side_by_side(stream)):
         yield from made
 
 
@@ -158,7 +158,7 @@ def streamed_rows(
     stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a select batch by batch, as Python objects."""
-    yield from map_ahead(lambda batch: _of_batch(stream, schema, batch).rows(), batches, _threads(stream))
+    yield from map_ahead(lambda batch: _of_batch(stream, schema, batch).rows(), batches, *_side_by_side(stream))
 
 
 def _of_batch(stream: Stream, schema: pa.Schema, batch: pa.RecordBatch) -> StreamedColumns:
@@ -167,10 +167,15 @@ def _of_batch(stream: Stream, schema: pa.Schema, batch: pa.RecordBatch) -> Strea
     return columns
 
 
-def _threads(stream: Stream) -> int:
-    """How many batches may be computed at once."""
+def _side_by_side(stream: Stream) -> tuple[int, Callable[[], None]]:
+    """How many batches may be computed at once, and what ends that."""
     functions = [output.use.kernel for output in stream.outputs.values() if output.use is not None]
-    return MAX_THREADS if all(function.is_concurrent for function in functions) else 1
+
+    def interrupt() -> None:
+        for function in functions:
+            function.interrupt()
+
+    return MAX_THREADS if all(function.is_concurrent for function in functions) else 1, interrupt
 
 
 def constant_batch(stream: Stream) -> pa.RecordBatch:

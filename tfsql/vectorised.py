@@ -76,7 +76,7 @@ class Vectorised(ABC):
         self.name = name
         self.result = result
         self.statistics = Statistics()
-        self.last_error: Exception | None = None
+        self.last_error: BaseException | None = None
         self.users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._turn = threading.RLock()
 
@@ -104,6 +104,9 @@ class Vectorised(ABC):
         """Forgets what a query must not see of the one before."""
         self.last_error = None
 
+    def interrupt(self) -> None:  # noqa: B027
+        """Ends what it computes in other threads, in an error; most cannot."""
+
     def close(self) -> None:
         """Gives up what it holds besides memory; it can be called again after that."""
         self.last_error = None
@@ -124,7 +127,7 @@ class Vectorised(ABC):
             started = time.perf_counter()
             try:
                 return self._run([_plain(column) for column in columns])
-            except Exception as error:
+            except BaseException as error:  # Ctrl-C as well, of which the engine makes an error of its own
                 self.last_error = error
                 raise
             finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from isolation.crashing import FatalRecipe, TakeMemory, TellProcess
-from isolation.processes import is_there, wait_until
+from isolation.processes import children_of, is_there, wait_until
 
 import tfsql
 from tfsql.isolation.calls import WorkerCalls
@@ -21,6 +21,8 @@ from tfsql.isolation.pool import POOL
 
 # Takes half a minute or more on any machine, in one call of one operator.
 SLOW = "SELECT tf_Svd(tf_StatelessRandomUniform([4000, 4000], [1, 2])).s AS y"
+# The same for each of two calls on many rows.
+SLOW_BATCHES = "SELECT tf_Sum(tf_Exp(tf_Fill([1000000], i::FLOAT)), 0) AS y FROM range(200000) r(i)"
 
 
 @pytest.fixture
@@ -182,7 +184,8 @@ def test_interrupting_ends_the_wait_for_a_worker(con: tfsql.Connection, monkeypa
         first.join(10)
 
 
-def test_ctrl_c_ends_what_a_worker_computes() -> None:
+@pytest.mark.parametrize(("sql", "method"), [(SLOW, "fetchall"), (SLOW_BATCHES, "fetchall"), (SLOW_BATCHES, "arrow")])
+def test_ctrl_c_ends_what_workers_compute(sql: str, method: str) -> None:
     code = f"""
 import os, signal, threading, time, tfsql
 con = tfsql.connect(config={{"tfsql_isolation": "process"}})
@@ -190,13 +193,25 @@ con.sql("SELECT tf_Square(2.0)").fetchall()
 threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
 started = time.monotonic()
 try:
-    con.sql({SLOW!r}).fetchall()
+    con.sql({sql!r}).{method}()
 except KeyboardInterrupt:
     print("interrupted", time.monotonic() - started < 5)
 print(con.sql("SELECT tf_Square(3.0)").fetchall())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.splitlines() == ["interrupted True", "[(9.0,)]"], done.stderr
+
+
+def test_ctrl_c_at_the_command_ends_what_a_worker_computes() -> None:
+    command = [sys.executable, "-m", "tfsql.cli", "--set", "tfsql_isolation=process", "-c", SLOW]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(lambda: len(children_of(process.pid)) == 2, 60)
+    time.sleep(1)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - started < 5
 
 
 def test_memory_is_bounded(con: tfsql.Connection) -> None:

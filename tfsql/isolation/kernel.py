@@ -49,6 +49,9 @@ class IsolatedKernel(Kernel):
             self._worker.pins.discard(self)
             self._worker = None
 
+    def interrupt(self) -> None:
+        self._calls.interrupt()
+
     def failure(self, error: Exception) -> str:
         return str(error) if isinstance(error, CallFailedError) else super().failure(error)
 
