@@ -96,6 +96,19 @@ def test_parameters_and_plans(here: tfsql.Connection, apart: tfsql.Connection) -
         assert np.array_equal(*pair)
 
 
+def test_files_are_found_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tfsql.connect(config={"tfsql_isolation": "process"}, trust=True) as con:
+        for name in ("one", "two"):
+            folder = tmp_path / name
+            folder.mkdir()
+            (folder / "text").write_text(name)
+            monkeypatch.chdir(folder)
+            assert con.sql("SELECT tf_ReadFile(x) AS y FROM (VALUES ('text')) t(x)").fetchall() == [(name.encode(),)]
+        folder.joinpath("text").unlink()
+        folder.rmdir()
+        assert con.sql("SELECT tf_Square(2.0) AS y").fetchall() == [(4.0,)]
+
+
 def test_answers_stay_when_their_worker_has_gone() -> None:
     with connection("process") as con:
         first = con.sql("SELECT tf_Square(image) AS y FROM digits").arrow()

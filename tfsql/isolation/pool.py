@@ -104,8 +104,12 @@ class Nursery:
 
     def _asked(self, message: tuple[str, int], files: Sequence[int] = ()) -> int:
         with self._lock:
-            socket.send_fds(self.socket, [pickle.dumps(message)], list(files))
-            return self._received()
+            try:
+                socket.send_fds(self.socket, [pickle.dumps(message)], list(files))
+                return self._received()
+            except BaseException:  # Ctrl-C as well: an answer that is not read would be taken for the next one
+                self.process.kill()
+                raise
 
     def _received(self) -> int:
         packet = self.socket.recv(_PACKET_BYTES)
@@ -168,7 +172,7 @@ class Worker:
         gone = [number for number, thing in self._held.items() if thing() is None]
         new = [(number_of(thing), pickle.dumps(recipe)) for thing, recipe in things if not self.holds(thing)]
         given_back = [self._given_back.popleft() for _ in range(len(self._given_back))]
-        asked = Asked(request, os.getcwd(), new, gone, given_back)
+        asked = Asked(request, _working_folder(), new, gone, given_back)
         parcel = self._inputs.put(asked, lambda size: 0)
         try:
             self._socket.send(pickle.dumps(parcel))
@@ -237,6 +241,14 @@ class _Reading:
     """Lives as long as someone reads an answer."""
 
     __slots__ = ("__weakref__",)
+
+
+def _working_folder() -> str | None:
+    """The folder that relative paths start from; None if it has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def has_more(connection: socket.socket, timeout_s: float | None) -> bool:

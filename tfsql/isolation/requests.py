@@ -30,14 +30,14 @@ class Asked:
 
     Attributes:
       request: what is asked for.
-      folder: the working folder, which files are found from.
+      folder: the folder that relative paths start from; None for one that has been removed.
       new: what the request speaks of and the worker has not: a number, and a recipe that is pickled.
       gone: numbers that nobody will speak of any more.
       given_back: the ranges of answers that nobody reads any more: start and size.
     """
 
     request: Request
-    folder: str
+    folder: str | None
     new: Sequence[tuple[int, bytes]] = ()
     gone: Sequence[int] = ()
     given_back: Sequence[tuple[int, int]] = ()
@@ -76,14 +76,16 @@ class Held:
 
     def __init__(self) -> None:
         self._things: dict[int, Any] = {}
+        self._folder: str | None = None
 
     def answer(self, asked: Asked) -> Any:
         for number in asked.gone:
             self._things.pop(number, None)
         for number, recipe in asked.new:
             self._things[number] = pickle.loads(recipe).made(self._things)
-        if asked.folder != os.getcwd():
+        if asked.folder is not None and asked.folder != self._folder:
             os.chdir(asked.folder)
+            self._folder = asked.folder
         return asked.request.answer(self._things)
 
 
