@@ -147,6 +147,16 @@ def test_a_nursery_that_has_gone_is_replaced(con: tfsql.Connection) -> None:
     assert con.sql("SELECT tf_Square(4.0) AS y").fetchall() == [(16.0,)]
 
 
+def test_workers_that_cannot_be_started_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    POOL.stop()
+    with tfsql.connect(config={"tfsql_isolation": "process"}) as con:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/bin/false")
+            with pytest.raises(tfsql.ResourceError, match=r"starts kernel workers has ended \(exit code 1\)"):
+                con.sql("SELECT tf_Square(2.0) AS y").fetchall()
+        assert con.sql("SELECT tf_Square(3.0) AS y").fetchall() == [(9.0,)]
+
+
 def test_random_state_that_has_gone_with_its_worker_is_an_error(con: tfsql.Connection) -> None:
     batches = con.sql("SELECT tf_RandomUniform([5], {dtype: 'float32', seed: 1}) AS r FROM range(300000)").batches()
     next(batches)
