@@ -44,12 +44,14 @@ class BoundItems:
     """The items of one select list.
 
     Attributes:
+      used: the names of all columns that the select mentions, in lower case.
       whole: as the engine computes them.
       streamed: as the engine returns their arguments; for items that are not computed on the stream as in ``whole``.
       spread: the columns of a subquery that are to be unnested.
       inputs: the columns of the stream that hold arguments, by their SQL.
     """
 
+    used: frozenset[str]
     whole: list[exp.Expr] = field(default_factory=list)
     streamed: list[exp.Expr] = field(default_factory=list)
     spread: list[str] = field(default_factory=list)
@@ -83,7 +85,7 @@ class SelectListBinder:
     def bind(self, node: exp.Select, scope: Scope, written: list[WrittenItem]) -> list[str]:
         """Binds the list in place; the columns of it that are to be unnested."""
         is_outermost = node is self._binder.outermost
-        items = BoundItems()
+        items = BoundItems(frozenset(column.name.lower() for column in node.find_all(exp.Column)))
         for item, as_written in zip(node.expressions, written, strict=True):
             count = len(items.whole)
             with self._binder.located(item):
@@ -232,7 +234,7 @@ class _ItemBinder:
 
     def _use(self, node: exp.Expr, name: str, *, is_spread: bool) -> KernelUse | None:
         """The call that the whole item is, where it may be made on the stream; None where it may not."""
-        if not (self._is_outermost and _is_free(self._select, name)):
+        if not (self._is_outermost and _is_free(self._select, name, self._items.used)):
             return None
         host = self._host_call(node)
         if host is not None:
@@ -286,8 +288,12 @@ def _is_cheap_to_pass(select: exp.Select) -> bool:
     return select.args.get("order") is None or select.args.get("limit") is not None
 
 
-def _is_free(select: exp.Select, name: str) -> bool:
-    """Whether no other part of a select hangs on the value of its item ``name``: grouping, ordering, other items."""
+def _is_free(select: exp.Select, name: str, used: frozenset[str]) -> bool:
+    """Whether no other part of a select hangs on the value of its item ``name``: grouping, ordering, other items.
+
+    Args:
+      used: the names of all columns that the select mentions, in lower case.
+    """
     group = select.args.get("group")
     order = select.args.get("order")
     if select.args.get("distinct") or (group is not None and (group.args.get("all") or not group.expressions)):
@@ -295,7 +301,7 @@ def _is_free(select: exp.Select, name: str) -> bool:
     keys = [*(group.expressions if group is not None else []), *(o.this for o in (order.expressions if order else []))]
     if any(isinstance(key, exp.Literal) or key.name.upper() == "ALL" for key in keys):
         return False
-    return all(column.name.lower() != name.lower() for column in select.find_all(exp.Column))
+    return name.lower() not in used
 
 
 def _scan(node: exp.Select, streamed: list[exp.Expr]) -> Scan | None:
