@@ -198,6 +198,7 @@ def test_interrupting_ends_the_wait_for_a_worker(con: tfsql.Connection, monkeypa
 def test_ctrl_c_ends_what_workers_compute(sql: str, method: str) -> None:
     code = f"""
 import os, signal, threading, time, tfsql
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
 con = tfsql.connect(config={{"tfsql_isolation": "process"}})
 con.sql("SELECT tf_Square(2.0)").fetchall()
 threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -213,7 +214,9 @@ print(con.sql("SELECT tf_Square(3.0)").fetchall())
 
 
 def test_ctrl_c_at_the_command_ends_what_a_worker_computes() -> None:
-    command = [sys.executable, "-m", "tfsql.cli", "--set", "tfsql_isolation=process", "-c", SLOW]
+    restored = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    main = f"{restored}; from tfsql.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", main, "--set", "tfsql_isolation=process", "-c", SLOW]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(lambda: len(children_of(process.pid)) == 2, 60)
     time.sleep(1)

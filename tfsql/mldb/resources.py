@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -44,7 +44,7 @@ RESOURCE: tuple[Parameter, ...] = (
 )
 RUN: tuple[Parameter, ...] = (parameter("id", str), parameter("params", dict))
 APPLICATION: tuple[Parameter, ...] = (required("input", dict, list, str, int, float, bool),)
-_TYPES: dict[str, tuple[str, ...]] = {
+RESOURCE_TYPES: dict[str, tuple[str, ...]] = {
     "functions": tuple(FUNCTION_TYPES),
     "procedures": tuple(PROCEDURE_TYPES),
     "datasets": datasets.DATASET_TYPES,
@@ -58,18 +58,21 @@ class Answer:
 
     Attributes:
       body: a JSON value; None for none.
+      allowed: the methods that the path takes, where this one is none of them.
     """
 
     status: int
     body: Any = None
+    allowed: tuple[str, ...] = ()
 
 
 class RequestError(Exception):
     """A request that no statement has failed in: an unknown route or resource, a name that is taken."""
 
-    def __init__(self, status: int, message: str):
+    def __init__(self, status: int, message: str, allowed: Sequence[str] = ()):
         super().__init__(message)
         self.status = status
+        self.allowed = tuple(allowed)
 
 
 class Resources:
@@ -117,7 +120,7 @@ class Resources:
         try:
             return self._routed(method.upper(), path, payload)
         except RequestError as error:
-            return _failed(error.status, str(error))
+            return replace(_failed(error.status, str(error)), allowed=error.allowed)
         except TfsqlError as error:
             details: dict[str, Any] = {"code": error.code}
             if error.line is not None:
@@ -134,7 +137,7 @@ class Resources:
                 return methods[method](self, payload, **{k: unquote(v) for k, v in match.groupdict().items()})
             allowed += methods
         if allowed:
-            raise RequestError(NOT_ALLOWED, f"{method} is not for {path}; {', '.join(allowed)} is")
+            raise RequestError(NOT_ALLOWED, f"{method} is not for {path}; {', '.join(allowed)} is", allowed)
         raise RequestError(NOT_FOUND, f"There is no route {path}")
 
     # -- queries -----------------------------------------------------------------------------------------------------
@@ -398,9 +401,9 @@ def _failed(status: int, message: str, details: dict[str, Any] | None = None) ->
 
 
 def _types(kind: str) -> tuple[str, ...]:
-    if kind not in _TYPES:
-        raise RequestError(NOT_FOUND, f"There are no {kind}; there are {', '.join(_TYPES)}")
-    return _TYPES[kind]
+    if kind not in RESOURCE_TYPES:
+        raise RequestError(NOT_FOUND, f"There are no {kind}; there are {', '.join(RESOURCE_TYPES)}")
+    return RESOURCE_TYPES[kind]
 
 
 def _config(payload: Any, kind: str) -> dict[str, Any]:

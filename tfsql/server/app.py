@@ -94,12 +94,13 @@ class Server:
         if writes:
             self.check_write()
         async with client_watched(request) as leaving, self.jobs.job(f"{method} {path}", leaving, writes=writes) as job:
-            status, body = await job.call(partial(self._handled, job.connection, method, path, payload))
-        return Response(body, status, media_type=rows.JSON if body else None)
+            answer, body = await job.call(partial(self._handled, job.connection, method, path, payload))
+        headers = {"Allow": ", ".join(answer.allowed)} if answer.allowed else None
+        return Response(body, answer.status, headers, rows.JSON if body else None)
 
-    def _handled(self, connection: ServedConnection, method: str, path: str, payload: Any) -> tuple[int, bytes]:
+    def _handled(self, connection: ServedConnection, method: str, path: str, payload: Any) -> tuple[Answer, bytes]:
         answer: Answer = self.database.handle(connection, method, path, payload)
-        return answer.status, b"" if answer.body is None else json.dumps(answer.body).encode()
+        return answer, b"" if answer.body is None else json.dumps(answer.body).encode()
 
     # -- queries -----------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,11 @@ class Server:
         return JsonAnswer([job.describe() for job in self.jobs.running])
 
     async def one_query(self, request: Request) -> Response:
-        """``GET /api/queries/<id>``"""
+        """``GET`` and ``DELETE /api/queries/<id>``"""
+        return await (self.cancel if request.method == "DELETE" else self.told_query)(request)
+
+    async def told_query(self, request: Request) -> Response:
+        """What a query is at, or why it broke off."""
         name = request.path_params["id"]
         job = self.jobs.find(name)
         found = job.describe() if job is not None else self.jobs.broken(name)
@@ -165,7 +170,7 @@ class Server:
         return JsonAnswer(found)
 
     async def cancel(self, request: Request) -> Response:
-        """``DELETE /api/queries/<id>``"""
+        """Stops a query."""
         name = request.path_params["id"]
         if not self.jobs.cancel(name):
             raise HttpError(404, f'No query "{name}" runs')
@@ -205,8 +210,7 @@ class Server:
             Route("/v1/{path:path}", answering(self.resource), methods=methods),
             Route("/api/query", answering(self.query), methods=["POST"]),
             Route("/api/queries", answering(self.queries), methods=["GET"]),
-            Route("/api/queries/{id}", answering(self.one_query), methods=["GET"]),
-            Route("/api/queries/{id}", answering(self.cancel), methods=["DELETE"]),
+            Route("/api/queries/{id}", answering(self.one_query), methods=["GET", "DELETE"]),
             Route("/api/operators", answering(self.operators), methods=["GET"]),
             Route("/healthz", answering(self.health), methods=["GET"]),
             Route("/metrics", answering(self.metric_text), methods=["GET"]),

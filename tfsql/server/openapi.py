@@ -6,7 +6,7 @@ from typing import Any
 
 from tfsql.mldb.formats import FORMATS
 from tfsql.mldb.parameters import json_schema
-from tfsql.mldb.resources import APPLICATION, QUERY, RESOURCE, RUN
+from tfsql.mldb.resources import APPLICATION, QUERY, RESOURCE, RESOURCE_TYPES, RUN
 from tfsql.server import rows
 
 _ERRORS = {
@@ -42,7 +42,7 @@ _QUERY = {
     "properties": {
         "sql": {"type": "string"},
         "parameters": {"oneOf": [{"type": "array"}, {"type": "object"}, {"type": "null"}]},
-        "id": {"type": "string", "pattern": r"^[\w.-]{1,64}$"},
+        "id": {"type": ["string", "null"], "pattern": r"^[\w.-]{1,64}$"},
     },
 }
 _ROW = {
@@ -125,7 +125,10 @@ def _text_operation() -> dict[str, Any]:
 
 
 def _mldb_paths() -> dict[str, Any]:
-    query = [{"name": name, "in": "query", "schema": schema} for name, schema in _MLDB_QUERY["properties"].items()]
+    query = [
+        {"name": name, "in": "query", "required": name == "q", "schema": schema}
+        for name, schema in _MLDB_QUERY["properties"].items()
+    ]
     read = _operation("The rows of a query", {"200": ("In the format", _ANY)})
     paths: dict[str, Any] = {
         "/v1/query": {
@@ -140,12 +143,12 @@ def _mldb_paths() -> dict[str, Any]:
         paths[f"/v1/types/{kind}"] = {"get": _operation(f"The types of {kind}", names)}
         paths[f"/v1/{kind}"] = {
             "get": _operation(f"The names of the {kind}", names),
-            "post": _operation(f"Makes a new {one}", made, body=_RESOURCE),
+            "post": _operation(f"Makes a new {one}", made, body=_resource(kind)),
         }
         paths[f"/v1/{kind}/{{id}}"] = {
             "parameters": [_ID],
             "get": _operation(f"A {one}", {"200": ("It", {"type": "object"})}, missing=True),
-            "put": _operation(f"Makes or replaces a {one}", made, body=_RESOURCE),
+            "put": _operation(f"Makes or replaces a {one}", made, body=_resource(kind)),
             "delete": _operation(f"Removes a {one}", {"204": ("It is gone", None)}, missing=True),
         }
     paths |= _calls() | _recording()
@@ -156,6 +159,12 @@ def _mldb_paths() -> dict[str, Any]:
         "get": _operation("The definition of an operator", {"200": ("It", {"type": "object"})}, missing=True),
     }
     return paths
+
+
+def _resource(kind: str) -> dict[str, Any]:
+    """What a resource of a kind is made of."""
+    made = {"enum": list(RESOURCE_TYPES[kind])}
+    return {**_RESOURCE, "properties": {**_RESOURCE["properties"], "type": made}}
 
 
 def _calls() -> dict[str, Any]:
