@@ -640,3 +640,24 @@ def test_batches_of_rows_that_are_there(con: tfsql.Connection) -> None:
     con.sql("CREATE TABLE t AS SELECT 1 AS a")
     (batch,) = con.sql("SHOW TABLES").batches()
     assert batch.to_pylist() == [{"name": "t"}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "message"),
+    [
+        (
+            "SELECT ('1' || repeat('x', (range // 5000)::INT))::INT FROM range(9000)",
+            tfsql.ExecutionError,
+            "convert string",
+        ),
+        ("SELECT if(range > 5000, error('boo'), range) FROM range(9000)", tfsql.ExecutionError, "boo"),
+        ("SELECT tf_Square(1.0) AS y, if(range > 5000, error('boo'), 1) FROM range(9000)", tfsql.ExecutionError, "boo"),
+    ],
+)
+@pytest.mark.parametrize("read", [lambda relation: list(relation.batches()), lambda relation: relation.fetchall()])
+def test_an_error_of_the_engine_behind_the_first_batch(
+    con: tfsql.Connection, sql: str, kind: type[Exception], message: str, read: Any
+) -> None:
+    with pytest.raises(kind, match=message):
+        read(con.sql(sql))
+    assert con.sql("SELECT 42").fetchall() == [(42,)]

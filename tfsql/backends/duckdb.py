@@ -350,8 +350,17 @@ def _guarded(lock: _Lock) -> Iterator[None]:
         raise
     except duckdb.Error as error:
         raise _error(error) from error
+    except OSError as error:
+        raise _error(_read_error(error)) from error
     except (RuntimeError, TypeError, ValueError) as error:
         raise BackendError(str(error)) from error
+
+
+def _read_error(error: OSError) -> duckdb.Error:
+    """DuckDB's exception for what Arrow's reader raises behind the first batch: it has kept the text alone."""
+    name, _, _ = str(error).partition(" Error: ")
+    kind = getattr(duckdb, f"{name.title().replace(' ', '')}Exception", duckdb.Error)
+    return kind(str(error))
 
 
 def _error(error: duckdb.Error) -> TfsqlError:
