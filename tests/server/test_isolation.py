@@ -25,6 +25,8 @@ SLOW = "SELECT tf_Svd(tf_StatelessRandomUniform([4000, 4000], [1, 2])).s AS y"
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     made = Server("--timeout-s", "10", "--workers", "3")
+    # TensorFlow is being loaded, here and where the workers come from; on a busy machine for longer than a query may.
+    wait_until(lambda: made.sql("SELECT tf_Square(2.0)").status == 200, 60)
     assert made.rows("SELECT tf_Square(2.0)") == [[4.0]]
     yield made
     processes = [made.process.pid, *children_of(made.process.pid)]
