@@ -58,4 +58,5 @@ def test_no_more_is_taken_than_there_is_room_for() -> None:
 
 def test_several_are_computed_at_once() -> None:
     together = threading.Barrier(3, timeout=30)
-    list(map_ahead(lambda number: together.wait(), range(9), 3))
+    places = list(map_ahead(lambda number: together.wait(), range(9), 3))
+    assert sorted(places) == sorted([0, 1, 2] * 3)
