@@ -20,6 +20,7 @@ import tensorflow as tf
 from differential import call_text
 
 import tfsql
+from tfsql.kernel.composed import COMPOSITIONS
 from tfsql.kernel.lift import convertible_operators
 from tfsql.registry import Argument, OperatorSpec, operator_spec
 from tfsql.registry.batching import ELEMENTWISE, FOLDED, SHIFTED, direct_rules, parameters_of, wrong_converters
@@ -163,10 +164,13 @@ def _outputs(spec: OperatorSpec) -> str:
 
 def batching_kind(name: str) -> str:
     """How the rows are computed where all inputs vary, in a word or two."""
-    if _spec(name).is_stateful:
-        return "row by row"
+    spec = _spec(name)
+    if not spec.inputs and not spec.is_stateful:
+        return "constant"
     if direct_rules(name):
         return "direct"
+    if name in COMPOSITIONS:
+        return "composed"
     return "converted" if name in convertible_operators() else "row by row"
 
 
@@ -183,9 +187,17 @@ def batching_lines(name: str) -> list[str]:
     kind = batching_kind(name)
     if kind == "row by row":
         return [*lines, f"in a loop inside the batch's call: {loop_reason(name)}"]
-    is_direct = kind == "direct"
-    last = "other calls in a loop or converted" if is_direct else "one call for the batch by TensorFlow's converter"
-    return [*lines, last]
+    lines.append(_KINDS[kind])
+    return [*lines, _SEEDED] if _spec(name).is_stateful else lines
+
+
+_KINDS = {
+    "constant": "computed once: it takes nothing that could vary by row",
+    "direct": "other calls in a loop, composed or converted",
+    "composed": "one call for the batch, composed of others that give the same",
+    "converted": "one call for the batch by TensorFlow's converter",
+}
+_SEEDED = "with a seed in a loop inside the batch's call, so that the rows are drawn in their order"
 
 
 def loop_reason(name: str) -> str:

@@ -88,8 +88,10 @@ def test_rows_stay_in_order_over_many_batches() -> None:
         ("tf_ResizeBilinear(p, [4, 4])", "folded: one call for the batch, the rows laid along"),
         ("tf_Squeeze(p)", "lowered to a reshape"),
         ("tf_Square(x)", "converted: one call for the batch"),
-        ("tf_LinSpace(i, i + 1, 3)", "mapped: in a loop inside the batch's call"),
-        ("tf_Unique(x)", "looped: one row after the other"),
+        ("tf_Unique(x)", "composed: one call for the batch, of other operators that give the same"),
+        ("tf_RandomUniform([2], dtype := 'float')", "converted: one call for the batch"),
+        ("tf_SerializeTensor(x)", "mapped: in a loop inside the batch's call"),
+        ("tf_RandomUniform([2], dtype := 'float', seed := 1)", "looped: one row after the other"),
     ],
 )
 def test_explain_names_how_rows_are_batched(con: tfsql.Connection, call: str, rule: str) -> None:

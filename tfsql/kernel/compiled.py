@@ -129,10 +129,13 @@ class Kernel(RowWise):
             lent(column.elements, (count, *(column.shape or ())), leaf.type.dtype)
             for column, leaf in zip(rows, self.program.leaves, strict=True)
         ]
-        made = lifted.function(*tensors, *self._arguments)
+        before = [] if tensors else [tf.constant(count, tf.int32)]
+        made = lifted.function(*before, *tensors, *self._arguments)
         return [
-            _rows_of_batch(tensor, count, node.type, is_varying)
-            for tensor, node, is_varying in zip(made, self.program.results, lifted.varying, strict=True)
+            _rows_laid_out(item[0].numpy(), item[1].numpy(), node.type)
+            if isinstance(item, list | tuple)
+            else _rows_of_batch(item, count, node.type, is_varying)
+            for item, node, is_varying in zip(made, self.program.results, lifted.varying, strict=True)
         ]
 
     def _call_by_parameters(self, rows: list[Rows], count: int) -> list[Rows] | None:
@@ -156,6 +159,16 @@ class Kernel(RowWise):
         back = np.argsort(np.concatenate(order), kind="stable")
         return [concatenate(list(column)).select(back) for column in zip(*parts, strict=True)]
 
+    def _failing_row(self, rows: list[Rows], count: int, is_uniform: bool, error: Exception) -> tuple[int, Exception]:
+        """The first row that fails, and what TensorFlow says of it where it is computed by itself."""
+        failing, cause = super()._failing_row(rows, count, is_uniform, error)
+        if not self.is_stateful:
+            try:
+                self._call_loop([column.select(np.array([failing])) for column in rows], 1)
+            except self.failures as alone:
+                return failing, alone
+        return failing, cause
+
     def _call_loop(self, rows: list[Rows], count: int) -> list[Rows]:
         self.traces.check(_shapes_of(rows))
         self.statistics.add(calls=1)
@@ -165,7 +178,7 @@ class Kernel(RowWise):
             tensors.append(tf.constant(column.row_shapes(), tf.int64, shape=(count, leaf.type.rank)))
         made = self.traces.loop().function(*tensors, *self._arguments)
         return [
-            _rows_of_loop(elements.numpy(), shapes.numpy(), node.type)
+            _rows_laid_out(elements.numpy(), shapes.numpy(), node.type)
             for (elements, shapes), node in zip(made, self.program.results, strict=True)
         ]
 
@@ -235,7 +248,7 @@ def _array_of(tensor: tf.Tensor) -> np.ndarray:
     return np.asarray(tensor.numpy(), object) if tensor.dtype == tf.string else np.asarray(memoryview(tensor))
 
 
-def _rows_of_loop(elements: np.ndarray, shapes: np.ndarray, tensor: TensorType) -> Rows:
+def _rows_laid_out(elements: np.ndarray, shapes: np.ndarray, tensor: TensorType) -> Rows:
     if tensor.is_fixed:
         for shape in np.unique(shapes, axis=0).tolist():
             _check_made(tuple(shape), tensor)

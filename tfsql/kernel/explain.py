@@ -17,6 +17,7 @@ _RULES = {
     "leading": "direct: one call for the batch on the stacked rows, the rows a leading axis",
     "shifted": "shifted: one call for the batch on the stacked rows, axes counted one higher",
     "folded": "folded: one call for the batch, the rows laid along the operator's own batch axis",
+    "composed": "composed: one call for the batch, of other operators that give the same",
     "converted": "converted: one call for the batch",
     "distinct": "distinct: one call for the rows of each value of the parameters; looped where values are many",
     "mapped": "mapped: in a loop inside the batch's call",

@@ -1,9 +1,9 @@
 """From one row to many: a program as a TensorFlow function over a batch of rows.
 
 ``batched`` takes rows of one shape and makes one call of each operator for the whole batch: by a cheaper equal, by the
-operator itself on the stacked rows, or by TensorFlow's own converter; what none of them can do runs in a loop inside
-the same function. ``looped`` takes rows of any shapes and results of any shapes: everything runs in one loop inside one
-function.
+operator itself on the stacked rows, by a composition of other calls, or by TensorFlow's own converter; what none of
+them can do runs in a loop inside the same function. ``looped`` takes rows of any shapes and results of any shapes:
+everything runs in one loop inside one function.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tensorflow as tf
 from tensorflow.python.ops.parallel_for import pfor
 
 from tfsql.infer import assertion, is_checked, open_conditions, output_conditions
+from tfsql.kernel.composed import COMPOSITIONS, Batch, Ragged, RefusedError, ragged, repeated
 from tfsql.kernel.direct import Folds, call_on_stack, direct_rule_of, varying_inputs
 from tfsql.kernel.graph import Environment, Program, Shape, Statics, storable
 from tfsql.kernel.lower import lowering_of
@@ -27,7 +28,7 @@ from tfsql.registry.checks import checks_of
 from tfsql.tree import Call, Leaf, Node, Output
 from tfsql.types import WIDENED
 
-CONSTANT, CONVERTED, MAPPED, LOOPED = "constant", "converted", "mapped", "looped"
+CONSTANT, COMPOSED, CONVERTED, MAPPED, LOOPED = "constant", "composed", "converted", "mapped", "looped"
 DISTINCT = "distinct"
 LOWERED = "lowered to "
 # So many rows of a loop may be computed at once.
@@ -73,37 +74,44 @@ def _quiet_tensorflow() -> Iterator[None]:
 
 
 class NeedsLoopError(Exception):
-    """The program's results have shapes that depend on the values of each row, so rows cannot be stacked."""
+    """Some shape depends on the values of each row, or the rows must keep their order, so they cannot be stacked."""
 
 
 def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = True, may_compile: bool = True) -> Lifted:
     """``program`` over rows of one shape.
 
-    The function takes each leaf as ``[rows, *shape]`` and then the arguments; it returns for each result a tensor
-    ``[rows, *shape]``, or ``[*shape]`` where the result does not depend on the row.
+    The function takes each leaf as ``[rows, *shape]`` and then the arguments, and before them the number of rows where
+    there is no leaf; it returns for each result a tensor ``[rows, *shape]``, or ``[*shape]`` where the result does not
+    depend on the row, or the elements and shapes that ``looped`` returns where its shape depends on the row.
 
     Args:
       may_compile: whether XLA may compile calls of it.
 
     Raises:
-      NeedsLoopError: some shape is known only from the values, or the program is stateful or has lists of tensors.
+      NeedsLoopError: some shape is known only from the values and no composition makes it, or another call takes it;
+        random operators have a seed; or the program has lists of tensors.
     """
     statics = Statics(program, leaf_shapes)
     program = replace(program, settled=statics.settled())
     shape_of = statics.shape_of
-    outputs = [node for call in program.varying for node in call.results()]
-    if program.is_stateful or any(not _is_fixed(shape_of(node)) or _is_variant(node) for node in outputs):
+    if not all(_is_stackable(call, shape_of) for call in program.varying):
         raise NeedsLoopError
     rules: dict[Call, str] = {}
 
-    def function(*tensors: tf.Tensor) -> list[tf.Tensor]:
+    def function(*tensors: tf.Tensor) -> list[tf.Tensor | tuple[tf.Tensor, tf.Tensor]]:
+        rows = tf.shape(tensors[0])[0] if program.leaves else tensors[0]
+        tensors = tensors if program.leaves else tensors[1:]
         known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
         known |= {leaf: program.constant(leaf) for leaf in program.fixed}
         environment = Environment(known, program.max_cell_bytes)
-        lifting = _Lifting(program, environment, shape_of, rules, is_lowered=is_lowered, may_compile=may_compile)
-        return [storable(tensor) for tensor in lifting.run()]
+        lifting = _Lifting(program, environment, rows, shape_of, rules, is_lowered=is_lowered, may_compile=may_compile)
+        return [
+            (storable(made.elements), made.shapes) if isinstance(made, Ragged) else storable(made)
+            for made in lifting.run()
+        ]
 
     signature = [
+        *([] if program.leaves else [tf.TensorSpec([], tf.int32)]),
         *(
             tf.TensorSpec([None, *shape], leaf.type.dtype)
             for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
@@ -112,6 +120,24 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
     ]
     concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
     return Lifted(concrete, rules, tuple(map(program.is_varying, program.results)))
+
+
+def _is_stackable(call: Call, shape_of: Callable[[Node], Shape | None]) -> bool:
+    """Whether the rows of a call that varies can be computed together, for all that is known before its inputs are."""
+    if call.is_stateful and not _draws_freely(call):
+        return False
+    if any(_is_variant(node) for node in call.results()):
+        return False
+    if not all(_is_fixed(shape_of(node)) for node in call.nodes()):
+        return False
+    return call.op in COMPOSITIONS or all(_is_fixed(shape_of(node)) for node in call.results())
+
+
+def _draws_freely(call: Call) -> bool:
+    """Whether a random call may draw all rows at once: with a seed they are drawn one after the other."""
+    attributes = dict(call.attributes)
+    is_seeded = any(attributes.get(name) for name in ("seed", "seed2"))
+    return not is_seeded and (call.op in convertible_operators() or call.op in COMPOSITIONS)
 
 
 def _is_variant(node: Node) -> bool:
@@ -130,6 +156,7 @@ class _Lifting:
         self,
         program: Program,
         environment: Environment,
+        rows: tf.Tensor,
         shape_of: Callable[[Node], Shape | None],
         rules: dict[Call, str],
         *,
@@ -140,11 +167,14 @@ class _Lifting:
         self._may_compile = may_compile
         self._is_lowered = is_lowered
         self._environment = environment
+        self._rows = rows
+        self._ragged: dict[Node, Ragged] = {}
         self._shape_of = shape_of
         self._rules = rules
         self._folds = Folds()
 
-    def run(self) -> list[tf.Tensor]:
+    def run(self) -> list[tf.Tensor | Ragged]:
+        """The results: ragged where their shapes depend on the row."""
         segment: list[Call] = []
         for call in self._program.calls:
             if call not in self._program.varying:
@@ -155,10 +185,12 @@ class _Lifting:
                 self._flush(segment)
                 segment = []
                 self._require(call)
-            if self._lower(call, segment) or self._direct(call, segment):
+            if self._lower(call, segment) or self._direct(call, segment) or self._compose(call, segment):
                 segment = []
                 self._ensure(call)
                 continue
+            if not all(_is_fixed(self._shape_of(node)) for node in call.results()):
+                raise NeedsLoopError
             rule = CONVERTED if call.op in convertible_operators() else MAPPED
             if segment and self._rules[segment[-1]] != rule:
                 self._flush(segment)
@@ -170,7 +202,7 @@ class _Lifting:
                 segment = []
                 self._ensure(call)
         self._flush(segment)
-        return [self._environment.tensor(node) for node in self._program.results]
+        return [self._ragged.get(node) or self._environment.tensor(node) for node in self._program.results]
 
     def _settle(self, call: Call) -> None:
         """Puts the outputs of a call that is the same for all rows."""
@@ -210,14 +242,29 @@ class _Lifting:
             reasons[:] = [reason for _, reason in found]
             return [holds for holds, _ in found] or [tf.constant(True)]
 
-        stacked = [self._stacked(node) for node in nodes]
-        with _quiet_tensorflow():
-            holds = tf.vectorized_map(body, stacked, warn=False)
+        holds = self._vectorised(body, [self._stacked(node) for node in nodes], is_strict=False)
         if not reasons:  # all that must hold is known already; an assertion would part calls that fuse
             return
         with tf.control_dependencies([assertion(spec, *item) for item in zip(holds, reasons, strict=False)]):
             for node in outputs or nodes:
                 self._environment.put(node, tf.identity(self._stacked(node)))
+            self._rows = tf.identity(self._rows)  # what takes nothing that varies waits too
+
+    def _vectorised(
+        self, body: Callable[[Sequence[tf.Tensor]], list[tf.Tensor]], stacked: list[tf.Tensor], *, is_strict: bool
+    ) -> list[tf.Tensor]:
+        """What ``body`` makes of each row, by TensorFlow's converter.
+
+        Args:
+          is_strict: whether to fail where it has no converter, rather than to loop.
+        """
+        # The numbers of the rows say how many there are, where nothing that varies does.
+        numbered = [*stacked, tf.range(self._rows)]
+        with _quiet_tensorflow():
+            made = tf.vectorized_map(
+                lambda row: body(row[:-1]), numbered, fallback_to_while_loop=not is_strict, warn=False
+            )
+        return list(made)
 
     def _lower(self, call: Call, segment: list[Call]) -> bool:
         """Computes a call by its lowering, if it has one, behind the calls of ``segment``; whether it has."""
@@ -259,6 +306,57 @@ class _Lifting:
         self._rules[call] = rule.form
         return True
 
+    def _compose(self, call: Call, segment: list[Call]) -> bool:
+        """Computes a call by its composition, if it has one, behind the calls of ``segment``; whether it has."""
+        composition = COMPOSITIONS.get(call.op)
+        if composition is None:
+            return False
+        self._flush(list(segment))
+        segment.clear()
+        outputs = list(call.results())
+        try:
+            made = tf.nest.flatten(composition(self._batch(call)))
+            for node, item in zip(outputs, made, strict=True):
+                self._put(node, item)
+        except RefusedError:
+            return False
+        self._rules[call] = COMPOSED
+        return True
+
+    def _batch(self, call: Call) -> Batch:
+        spec = operator_spec(call.op)
+        assert spec is not None
+        inputs, varying = {}, set()
+        for argument, item in zip(spec.inputs, call.inputs, strict=True):
+            nodes = item if isinstance(item, tuple) else (item,)
+            if any(map(self._program.is_varying, nodes)):
+                varying.add(argument.name)
+                made = [self._repeated(node) for node in nodes]
+            else:
+                made = [self._environment.tensor(node) for node in nodes]
+            inputs[argument.name] = made if isinstance(item, tuple) else made[0]
+        shapes = [self._shape_of(node) for node in call.results()]
+        return Batch(call.op, self._rows, inputs, frozenset(varying), dict(call.attributes), shapes)
+
+    def _repeated(self, node: Node) -> tf.Tensor:
+        """A tensor of all rows, once for each of them where it does not vary."""
+        tensor = self._stacked(node)
+        return tensor if self._program.is_varying(node) else repeated(tensor, self._rows)
+
+    def _put(self, node: Node, made: tf.Tensor | Ragged) -> None:
+        """Keeps an output: rows that have one shape as stacked rows, others as ragged ones."""
+        shape = self._shape_of(node)
+        if not _is_fixed(shape):
+            self._ragged[node] = made if isinstance(made, Ragged) else ragged(made)
+            return
+        assert shape is not None
+        if isinstance(made, Ragged):
+            made = tf.reshape(made.elements, [self._rows, *shape])
+        elif made.shape.rank != len(shape) + 1:
+            raise RefusedError(f"rank {made.shape.rank} for rows of rank {len(shape)}")
+        made.set_shape([None, *shape])
+        self._environment.put(node, made)
+
     def _stacked(self, node: Node) -> tf.Tensor:
         """A tensor of all rows with the shape of a row known; as it is, where it does not vary."""
         tensor = self._environment.tensor(node)
@@ -286,8 +384,7 @@ class _Lifting:
     def _convert(self, segment: list[Call]) -> None:
         inputs, outputs = self._border(segment)
         stacked = [self._environment.tensor(node) for node in inputs]
-        with _quiet_tensorflow():
-            made = tf.vectorized_map(self._body(segment, inputs, outputs), stacked, fallback_to_while_loop=False)
+        made = self._vectorised(self._body(segment, inputs, outputs), stacked, is_strict=True)
         for node, tensor in zip(outputs, made, strict=True):
             shape = self._shape_of(node)
             if shape is None or tensor.shape.rank != len(shape) + 1:

@@ -12,7 +12,7 @@ from tfsql.registry.policy import EXPOSED, verdict
 
 _HEADS = ("category", "exposed", "with a case", "equal", "limits")
 # The words that EXPLAIN begins with, from the rules that make one call for a batch to those that go row by row.
-_RULES = ("constant", "direct", "shifted", "folded", "lowered", "converted", "distinct", "mapped", "looped")
+_RULES = ("constant", "direct", "shifted", "folded", "lowered", "composed", "converted", "distinct", "mapped", "looped")
 _ROW_BY_ROW = ("mapped", "looped")
 
 

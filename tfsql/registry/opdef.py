@@ -118,6 +118,12 @@ def wrapped_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in dir(tf.raw_ops) if not name.startswith("_")))
 
 
+# Stateful by their OpDef, so that TensorFlow does not optimise them away; what they give hangs on their inputs alone.
+_CLAIM_TO_BE_STATEFUL = frozenset(
+    {"CheckNumerics", "CheckNumericsV2", "GuaranteeConst", "DeepCopy", "StatelessRandomGetAlg"}
+)
+
+
 @cache
 def operator_spec(name: str) -> OperatorSpec | None:
     """The record of the operator ``name`` (spelt as TensorFlow spells it), or None if ``tf.raw_ops`` has none."""
@@ -132,7 +138,7 @@ def operator_spec(name: str) -> OperatorSpec | None:
         tuple(_argument(arg, names) for arg in definition.input_arg),
         tuple(_argument(arg, {}) for arg in definition.output_arg),
         tuple(_attribute(attr, names, inferred) for attr in definition.attr),
-        definition.is_stateful,
+        definition.is_stateful and name not in _CLAIM_TO_BE_STATEFUL,
         _summary(wrapper.__doc__ or ""),
     )
 

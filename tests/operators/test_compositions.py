@@ -1,0 +1,96 @@
+"""The compositions of ``tfsql/kernel/composed`` give what their operators give when they are called row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from batching_trials import choices, variants
+from differential import call_text, check_rows, expected_rows, results, table_of
+
+import tfsql
+from tfsql.kernel.composed import COMPOSITIONS
+from tfsql.registry import operator_spec
+from tfsql.registry.cases import Case, Draw, cases_of
+
+ROW_COUNTS = (1, 7)
+CASES = [case for name in sorted(COMPOSITIONS) for case in cases_of(name) if case.is_comparable]
+NAMES = sorted({case.operator for case in CASES})
+
+
+def trials(case: Case) -> Iterator[tuple[Case, frozenset[str]]]:
+    """The case for each choice of the inputs that vary, and with other shapes."""
+    for vary in choices(case):
+        for variant in variants(case, vary):
+            yield with_varying(variant, vary), vary
+
+
+def with_varying(case: Case, vary: frozenset[str]) -> Case:
+    """The case with every input constant that is not in ``vary``."""
+
+    def kept(name: str, item: Any) -> Any:
+        return replace(item, is_constant=True) if isinstance(item, Draw) and name not in vary else item
+
+    inputs = {
+        name: [kept(name, item) for item in given] if isinstance(given, list) else kept(name, given)
+        for name, given in case.inputs.items()
+    }
+    return replace(case, inputs=inputs)
+
+
+def query(case: Case, constants: dict[str, Any]) -> str:
+    call = call_text(case, {name: f"${name}" for name in constants})
+    return f"SELECT row, {call} AS y FROM data ORDER BY row"
+
+
+def compare(con: tfsql.Connection, case: Case, count: int) -> bool:
+    """Whether a case was composed; it must give what TensorFlow gives."""
+    rows = case.rows(count)
+    constants = {name: value for name, value in rows[0].items() if name not in case.columns()}
+    sql, table = query(case, constants), table_of(case, rows, rows[0])
+    got = results(con, sql, constants or None, table)
+    check_rows(got, expected_rows(case, rows), case)
+    relation = con.sql(sql, constants or None)
+    assert relation is not None
+    return "composed:" in relation.explain()
+
+
+@pytest.fixture
+def con() -> Iterator[tfsql.Connection]:
+    with tfsql.connect() as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_operator_is_composed_where_one_input_varies(con: tfsql.Connection, name: str) -> None:
+    chosen = [(case, vary) for case in cases_of(name) for vary in choices(case) if len(vary) == 1]
+    tried = [compare(con, with_varying(case, vary), 7) for case, vary in chosen]
+    whole = [compare(con, case, 7) for case in cases_of(name)]
+    assert any(tried) or any(whole)
+
+
+def test_random_operators_are_composed_only_without_a_seed() -> None:
+    for name in set(COMPOSITIONS) - set(NAMES):
+        spec = operator_spec(name)
+        assert spec is not None
+        assert spec.is_stateful
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+def test_every_choice_of_inputs_and_other_shapes(con: tfsql.Connection, case: Case) -> None:
+    compared = 0
+    for variant, vary in trials(case):
+        for count in ROW_COUNTS:
+            try:
+                compare(con, variant, count)
+            except (tfsql.TfsqlError, tf.errors.OpError):  # no valid call, unless it is the case itself
+                assert variant != with_varying(case, vary)
+                break
+            except ValueError:  # values that cannot be drawn at this rank
+                break
+            compared += 1
+    assert compared
