@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tfsql.kernel.lending import lent
+from tfsql.kernel.lending import lent, lent_between
 
 ROWS, WIDTH = 512, 100
 
@@ -59,3 +59,20 @@ def test_what_cannot_be_lent_is_copied(elements: np.ndarray, dtype: str) -> None
     tensor = lent(elements, elements.shape, dtype)
     assert tensor.dtype == dtype
     np.testing.assert_array_equal(tensor.numpy(), elements)
+
+
+@pytest.mark.parametrize("offset", range(0, 80, 8))
+@pytest.mark.parametrize(("first", "last"), [(0, ROWS), (0, ROWS - 1), (1, ROWS), (1, ROWS - 1), (3, 5)])
+def test_a_part_of_an_array_is_lent_with_what_is_around_it(offset: int, first: int, last: int) -> None:
+    memory = np.frombuffer(pa.allocate_buffer(ROWS * WIDTH * 4 + 80), np.uint8)
+    numbers = memory[offset : offset + ROWS * WIDTH * 4].view(np.float32)
+    numbers[:] = np.arange(len(numbers))
+    part = pa.array(numbers).slice(first * WIDTH, (last - first) * WIDTH).to_numpy()
+    before, length = 30, len(part) + 30 + 16 + 30
+    vector, start = lent_between(part, before, length)
+    made = np.asarray(memoryview(vector))
+    assert made.shape == (length,)
+    assert before <= start < before + 16
+    np.testing.assert_array_equal(made[start : start + len(part)], part)
+    is_shared = address(made) + 4 * start == address(part)
+    assert is_shared == ((first, last) == (1, ROWS - 1))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
@@ -72,6 +73,35 @@ def test_the_stencil_takes_any_number_of_rows(con: tfsql.Connection, rows: int) 
     assert STENCIL.name in relation.explain()
     wanted = tf.nn.conv2d(pictures[:, 0], kernel, 1, "SAME").numpy()
     np.testing.assert_allclose(relation.numpy()["y"][:, 0], wanted, atol=STENCIL.tolerance * kernel.sum())
+
+
+@pytest.mark.parametrize("call", [
+    "tf_Conv2D(reshape(image, [1, 9, 12, 1]), ?, {options})",
+    "tf_Conv2D(tf_ExpandDims(tf_ExpandDims(image, 0), 3), ?, {options})[0]",
+    "tf_Conv2D(reshape(image, [1, 9, 12, 1]), ?, {options}) + reshape(image, [1, 9, 12, 1])",
+    "tf_Conv2D(reshape(image, [1, 12, 9, 1]), ?, {options})",
+    "tf_Conv2D(reshape(image, [2, 9, 6, 1]), ?, {options})",
+])  # fmt: skip
+@pytest.mark.parametrize("start", [0, 1, 7])
+def test_pictures_are_seen_alone_in_the_memory_of_a_table(con: tfsql.Connection, call: str, start: int) -> None:
+    """Batches are lent with what lies around them: other pictures, which must not be seen at the edges."""
+    count = 30_000
+    rows = np.random.default_rng(start).random((count, 9, 12), np.float32)
+    rows[::5], rows[1::5] = np.nan, np.inf
+    flat = pa.array(rows.reshape(-1))
+    images = pa.FixedSizeListArray.from_arrays(pa.FixedSizeListArray.from_arrays(flat, 12), 9)
+    pictures = pa.table({"image": images}).slice(start, count - 2 * start)
+    kernel = np.arange(9, dtype=np.float32).reshape(3, 3, 1, 1)
+    options = "{padding: 'SAME', strides: [1, 1, 1, 1]}"
+    query = f"SELECT {call.format(options=options)} AS y FROM pictures"
+    made = con.sql(query, [kernel]).numpy()["y"]
+    con.sql("SET tfsql_lowering = off")
+    try:
+        wanted = con.sql(query, [kernel]).numpy()["y"]
+    finally:
+        con.sql("RESET tfsql_lowering")
+    np.testing.assert_allclose(made, wanted, rtol=1e-5, atol=STENCIL.tolerance * kernel.sum())
+    assert len(pictures) == len(made)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from tfsql.errors import RowError
 from tfsql.infer import clean_message, constant_of, convert_constant
 from tfsql.kernel.explain import kernel_lines
 from tfsql.kernel.graph import Shape, index_paths
-from tfsql.kernel.lending import lent
+from tfsql.kernel.lending import lent, lent_between
 from tfsql.kernel.lift import DISTINCT, LOOPED, MAPPED, Lifted
 from tfsql.kernel.traces import Traces
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
@@ -125,12 +125,15 @@ class Kernel(RowWise):
 
     def _call_batch(self, lifted: Lifted, rows: list[Rows], count: int) -> list[Rows]:
         self.statistics.add(calls=1)
-        tensors = [
-            lent(column.elements, (count, *(column.shape or ())), leaf.type.dtype)
-            for column, leaf in zip(rows, self.program.leaves, strict=True)
-        ]
-        before = [] if tensors else [tf.constant(count, tf.int32)]
-        made = lifted.function(*before, *tensors, *self._arguments)
+        tensors = [_number(count)]
+        for index, (column, leaf) in enumerate(zip(rows, self.program.leaves, strict=True)):
+            room = lifted.rooms.get(index)
+            if room is None:
+                tensors.append(lent(column.elements, (count, *(column.shape or ())), leaf.type.dtype))
+            else:
+                strip, start = lent_between(column.elements, room.before, room.length(count))
+                tensors += [strip, _number(start)]
+        made = lifted.function(*tensors, *self._arguments)
         return [
             _rows_laid_out(item[0].numpy(), item[1].numpy(), node.type)
             if isinstance(item, list | tuple)
@@ -208,6 +211,11 @@ class Kernel(RowWise):
 
     def explanation(self) -> list[str]:
         return kernel_lines(self.program, self.rules())
+
+
+@lru_cache(256)
+def _number(value: int) -> tf.Tensor:
+    return tf.constant(value, tf.int32)
 
 
 def _bytes_of(kind: TensorType) -> int:

@@ -8,9 +8,9 @@ everything runs in one loop inside one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,8 @@ from tfsql.kernel.composed import COMPOSITIONS, Batch, Ragged, RefusedError, rag
 from tfsql.kernel.direct import Folds, call_on_stack, direct_rule_of, varying_inputs
 from tfsql.kernel.graph import Environment, Program, Shape, Statics, storable
 from tfsql.kernel.lower import lowering_of
+from tfsql.kernel.lower.site import Lowering, Site
+from tfsql.kernel.lower.strip import Room, Strip, origin, rooms
 from tfsql.registry import operator_spec
 from tfsql.registry.batching import wrong_converters
 from tfsql.registry.checks import checks_of
@@ -43,11 +45,13 @@ class Lifted:
       function: takes the tensors that ``batched`` or ``looped`` describes.
       rules: how the rows of each call are batched.
       varying: of each result whether it depends on the row.
+      rooms: the places of the leaves that it takes as strips, and how those are laid out.
     """
 
     function: Callable[..., Any]
     rules: dict[Call, str]
     varying: tuple[bool, ...] = ()
+    rooms: Mapping[int, Room] = field(default_factory=dict)
 
     @property
     def is_loop(self) -> bool:
@@ -80,9 +84,9 @@ class NeedsLoopError(Exception):
 def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = True, may_compile: bool = True) -> Lifted:
     """``program`` over rows of one shape.
 
-    The function takes each leaf as ``[rows, *shape]`` and then the arguments, and before them the number of rows where
-    there is no leaf; it returns for each result a tensor ``[rows, *shape]``, or ``[*shape]`` where the result does not
-    depend on the row, or the elements and shapes that ``looped`` returns where its shape depends on the row.
+    The function takes the number of rows, each leaf as ``[rows, *shape]``, or as a strip and where its rows begin, and
+    then the arguments. It returns for each result a tensor ``[rows, *shape]``, or ``[*shape]`` where the result does
+    not depend on the row, or the elements and shapes that ``looped`` returns where its shape depends on the row.
 
     Args:
       may_compile: whether XLA may compile calls of it.
@@ -98,28 +102,39 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
         raise NeedsLoopError
     rules: dict[Call, str] = {}
 
-    def function(*tensors: tf.Tensor) -> list[tf.Tensor | tuple[tf.Tensor, tf.Tensor]]:
-        rows = tf.shape(tensors[0])[0] if program.leaves else tensors[0]
-        tensors = tensors if program.leaves else tensors[1:]
-        known: dict[Node, tf.Tensor] = dict(zip((*program.leaves, *program.arguments), tensors, strict=True))
+    def lowered(call: Call) -> tuple[Lowering, Site] | None:
+        return lowering_of(call, shape_of, program.is_varying, may_compile=may_compile) if is_lowered else None
+
+    laid = rooms([call for call in program.calls if call in program.varying], list(program.results), lowered)
+
+    def function(rows: tf.Tensor, *tensors: tf.Tensor) -> list[tf.Tensor | tuple[tf.Tensor, tf.Tensor]]:
+        given = iter(tensors)
+        known: dict[Node, tf.Tensor] = {}
+        strips: dict[Node, Strip] = {}
+        for leaf, shape in zip(program.leaves, leaf_shapes, strict=True):
+            known[leaf] = next(given)
+            if leaf in laid:
+                strips[leaf] = Strip(known[leaf], next(given), rows, laid[leaf])
+                known[leaf] = tf.reshape(strips[leaf].elements(), [-1, *shape])
+        known |= dict(zip(program.arguments, given, strict=True))
         known |= {leaf: program.constant(leaf) for leaf in program.fixed}
         environment = Environment(known, program.max_cell_bytes)
-        lifting = _Lifting(program, environment, rows, shape_of, rules, is_lowered=is_lowered, may_compile=may_compile)
+        lifting = _Lifting(program, environment, rows, shape_of, rules, lowered, strips)
         return [
             (storable(made.elements), made.shapes) if isinstance(made, Ragged) else storable(made)
             for made in lifting.run()
         ]
 
-    signature = [
-        *([] if program.leaves else [tf.TensorSpec([], tf.int32)]),
-        *(
-            tf.TensorSpec([None, *shape], leaf.type.dtype)
-            for leaf, shape in zip(program.leaves, leaf_shapes, strict=True)
-        ),
-        *(tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments),
-    ]
+    number = tf.TensorSpec([], tf.int32)
+    signature = [number]
+    for leaf, shape in zip(program.leaves, leaf_shapes, strict=True):
+        is_strip = leaf in laid
+        signature.append(tf.TensorSpec([None] if is_strip else [None, *shape], leaf.type.dtype))
+        signature += [number] if is_strip else []
+    signature += [tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments]
     concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
-    return Lifted(concrete, rules, tuple(map(program.is_varying, program.results)))
+    places = {index: laid[leaf] for index, leaf in enumerate(program.leaves) if leaf in laid}
+    return Lifted(concrete, rules, tuple(map(program.is_varying, program.results)), places)
 
 
 def _is_stackable(call: Call, shape_of: Callable[[Node], Shape | None]) -> bool:
@@ -159,13 +174,12 @@ class _Lifting:
         rows: tf.Tensor,
         shape_of: Callable[[Node], Shape | None],
         rules: dict[Call, str],
-        *,
-        is_lowered: bool,
-        may_compile: bool,
+        lowered: Callable[[Call], tuple[Lowering, Site] | None],
+        strips: Mapping[Node, Strip],
     ):
         self._program = program
-        self._may_compile = may_compile
-        self._is_lowered = is_lowered
+        self._lowered = lowered
+        self._strips = strips
         self._environment = environment
         self._rows = rows
         self._ragged: dict[Node, Ragged] = {}
@@ -268,14 +282,14 @@ class _Lifting:
 
     def _lower(self, call: Call, segment: list[Call]) -> bool:
         """Computes a call by its lowering, if it has one, behind the calls of ``segment``; whether it has."""
-        if not self._is_lowered:
-            return False
-        found = lowering_of(call, self._shape_of, self._program.is_varying, may_compile=self._may_compile)
+        found = self._lowered(call)
         if found is None:
             return False
         lowering, site = found
         self._flush(segment)
-        made = lowering.make(site, [self._environment.tensor(node) for node in call.nodes()])
+        inputs = [self._environment.tensor(node) for node in call.nodes()]
+        strip = self._strips.get(origin(next(call.nodes())))
+        made = lowering.make(site, [strip or inputs[0], *inputs[1:]])
         self._environment.put(next(call.results()), made)
         self._rules[call] = f"{LOWERED}{lowering.name}"
         return True

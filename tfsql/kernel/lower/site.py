@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfsql.registry import operator_spec
 from tfsql.tree import Call, Constant
+
+if TYPE_CHECKING:
+    from tfsql.kernel.lower.strip import Room
 
 Shape = tuple[int | None, ...]
 
@@ -50,14 +53,17 @@ class Lowering:
       name: how EXPLAIN calls it.
       operators: those whose calls it may replace.
       pays: whether it applies to a call, and is faster.
-      make: the output of all rows from the inputs, those that vary stacked ``[rows, *shape]``.
+      make: the output of all rows from the inputs, those that vary stacked ``[rows, *shape]``; the first may be a strip
+        where it has a layout for one.
       tolerance: by how much an element may differ, in units of the greatest element.
       is_compiled: whether XLA compiles it, at the first batch of so many rows of a shape.
+      room: the layout of the strip that it takes.
     """
 
     name: str
     operators: frozenset[str]
     pays: Callable[[Site], bool]
-    make: Callable[[Site, Sequence[tf.Tensor]], tf.Tensor]
+    make: Callable[[Site, Sequence[Any]], tf.Tensor]
     tolerance: float
     is_compiled: bool = False
+    room: Callable[[Site], Room] | None = None
