@@ -12,15 +12,22 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# What works on one batch uses several threads itself, so that a few batches at once fill any processor; one more than
-# there are cores covers for what waits: 3 to 10 % of the time on two cores.
-MAX_THREADS = min((os.cpu_count() or 1) + 1, 4)
+# What works on one batch uses several threads itself, so that a few batches at once fill any processor.
+MAX_THREADS = 4
+
+
+def batches_at_once(threads: int | None = None) -> int:
+    """How many batches to work on at once, where a batch is computed with so many threads; None for one a core.
+
+    One more than there are threads covers for what waits: 3 to 10 % of the time on two cores.
+    """
+    return min((threads or os.cpu_count() or 1) + 1, MAX_THREADS)
 
 
 def map_ahead(
     function: Callable[[Item], Result],
     items: Iterable[Item],
-    threads: int = MAX_THREADS,
+    threads: int,
     interrupt: Callable[[], None] = lambda: None,
 ) -> Iterator[Result]:
     """``function`` of each item, in order, computed in other threads while the results before are in use.

@@ -291,11 +291,11 @@ class StatementRun:
                 rows = batch_rows(self._backend.describe(bound.sql, bound.parameters))
                 yield from self._backend.stream(bound.sql, bound.parameters, rows)
             else:
-                yield from streamed_batches(bound.stream, *self._batches(bound.stream))
+                yield from streamed_batches(bound.stream, *self._batches(bound.stream), self._threads)
 
     def _run_rows(self, bound: Bound, stream: Stream) -> Iterator[list[tuple[Any, ...]]]:
         with self._kernels_at_work(bound.uses):
-            yield from streamed_rows(stream, *self._batches(stream))
+            yield from streamed_rows(stream, *self._batches(stream), self._threads)
 
     def _copy(self, bound: Bound, stream: Stream, target: ParquetFile) -> None:
         """Writes the batches to a file, each while the next one is computed."""
@@ -303,10 +303,15 @@ class StatementRun:
             schema, batches = self._batches(stream)
             empty = pa.RecordBatch.from_arrays([pa.array([], part.type) for part in schema], schema=schema)
             computed = streamed_table(stream, schema, [empty]).schema
-            target.write(streamed_batches(stream, schema, batches), computed)
+            target.write(streamed_batches(stream, schema, batches, self._threads), computed)
 
     def _streamed(self, stream: Stream) -> pa.Table:
-        return streamed_table(stream, *self._batches(stream))
+        return streamed_table(stream, *self._batches(stream), self._threads)
+
+    @property
+    def _threads(self) -> int | None:
+        count: int | None = self._connection.settings["tfsql_threads"]
+        return count
 
     def _batches(self, stream: Stream) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
         """The batches of a stream and their schema."""
@@ -426,11 +431,11 @@ class StatementRun:
         name, rest = tokens[0], tokens[1:]
         try:
             if self._features.head == "RESET":
-                self._connection.settings.reset(name.text)
+                self._connection.change_setting(name.text)
             elif len(rest) < 2 or rest[0].text.upper() not in ("=", "TO"):
                 raise ParseError(f"SET takes a value: SET {name.text} = ...")
             else:
-                self._connection.settings.set(name.text, "".join(token.text for token in rest[1:]))
+                self._connection.change_setting(name.text, "".join(token.text for token in rest[1:]))
         except TfsqlError as error:
             error.span = error.span or self.statement.span(name.start, tokens[-1].end + 1)
             raise

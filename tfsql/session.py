@@ -66,6 +66,7 @@ class Connection:
         ours = {name: value for name, value in (config or {}).items() if name.lower().startswith(settings.PREFIX)}
         theirs = {name: value for name, value in (config or {}).items() if name not in ours}
         self.settings = settings.Settings(ours)
+        theirs |= {name: value for name, value in self.settings.for_engine().items() if value is not None}
         self.backend: Backend = DuckDBBackend(str(path), read_only=read_only, config=theirs)
         self.kernels = KernelCache(self.backend, self.settings)
         self.trust = trust
@@ -77,6 +78,22 @@ class Connection:
         self._table_numbers = itertools.count(1)
         self.unused_tables: deque[str] = deque()
         _OPEN.add(self)
+
+    def change_setting(self, name: str, value: Any = None) -> None:
+        """``SET tfsql_x = value``, or RESET where no value is given.
+
+        Raises:
+          BindError: there is none of this name.
+          TypeMismatchError: the value is not one of those that it takes.
+        """
+        before = self.settings.for_engine()
+        if value is None:
+            self.settings.reset(name)
+        else:
+            self.settings.set(name, value)
+        for engine_name, wanted in self.settings.for_engine().items():
+            if wanted != before[engine_name]:
+                self.backend.execute(f"RESET {engine_name}" if wanted is None else f"SET {engine_name} = {wanted}", {})
 
     # -- running SQL -------------------------------------------------------------------------------------------------
 

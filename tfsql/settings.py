@@ -14,6 +14,10 @@ from tfsql.isolation import IS_POSSIBLE, NONE, PROCESS
 
 PREFIX = "tfsql_"
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+# Where TensorFlow places an operator by itself: on a GPU if there is one.
+ANY_DEVICE = "auto"
+MAX_THREADS = 1024
+_DEVICE = re.compile(r"[a-z]+(:\d+)?")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B?)\s*", re.IGNORECASE)
 
 
@@ -24,6 +28,7 @@ class Setting:
     Attributes:
       read: makes the value of what a user wrote, or raises ValueError.
       takes: what a user may write, for the error.
+      engine_name: the setting of the relational engine that is to have the same value.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Setting:
     read: Callable[[Any], Any]
     takes: str
     description: str
+    engine_name: str | None = None
 
 
 def _seconds(value: Any) -> float:
@@ -74,6 +80,22 @@ def _isolation(value: Any) -> str:
     return word
 
 
+def _threads_or_none(value: Any) -> int | None:
+    if str(value).lower() == NONE:
+        return None
+    count = int(str(value))
+    if not 1 <= count <= MAX_THREADS:
+        raise ValueError("out of range")
+    return count
+
+
+def _device(value: Any) -> str:
+    word = str(value).lower().removeprefix("/")
+    if word != ANY_DEVICE and not _DEVICE.fullmatch(word):
+        raise ValueError("no device")
+    return word
+
+
 _SECONDS = "a number of seconds above 0, a day at most"
 _SIZE_TEXT = "a size such as '256MB' or '1GiB'"
 _ISOLATIONS = "'none' or, on Linux, 'process'"
@@ -83,6 +105,17 @@ SETTINGS = {
     for setting in (
         Setting("tfsql_lowering", True, _switch, "on or off", "Whether calls are replaced by cheaper equal ones."),
         Setting("tfsql_max_cell_bytes", 256 * 2**20, size_in_bytes, _SIZE_TEXT, "What one result of one row may take."),
+        Setting(
+            "tfsql_threads",
+            None,
+            _threads_or_none,
+            f"a number from 1 to {MAX_THREADS}, or 'none'",
+            "How many threads DuckDB and TensorFlow compute with; none for one a core.",
+            engine_name="threads",
+        ),
+        Setting(
+            "tfsql_device", ANY_DEVICE, _device, "'auto' or a device such as 'cpu' or 'gpu:0'", "Where operators run."
+        ),
         Setting("tfsql_isolation", NONE, _isolation, _ISOLATIONS, "Whether kernels run in processes of their own."),
         Setting(
             "tfsql_worker_memory_limit",
@@ -138,6 +171,10 @@ class Settings:
         """Puts a setting back to its default."""
         setting = _setting(name)
         self._values[setting.name] = setting.default
+
+    def for_engine(self) -> dict[str, Any]:
+        """The settings of the relational engine that follow from these; None for its default."""
+        return {item.engine_name: self._values[item.name] for item in SETTINGS.values() if item.engine_name}
 
     def table(self) -> pa.Table:
         """One row a setting: name, value, default, description."""

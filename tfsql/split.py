@@ -55,6 +55,20 @@ class KernelCache:
             self._calls = WorkerCalls(self._settings)
         return self._calls
 
+    def configure_tensorflow(self) -> None:
+        """Sizes TensorFlow's threads before its first operator in this process, and looks for the device.
+
+        Raises:
+          BindError: it has begun with another number of threads, or sees no such device.
+        """
+        threads, device = self._settings["tfsql_threads"], self._settings["tfsql_device"]
+        if self.worker_calls is None:
+            from tfsql.kernel import devices
+
+            if threads is not None:
+                devices.use_threads(threads)
+            devices.on(device)
+
     @property
     def evaluate(self) -> Evaluate | None:
         """What computes a call on constants in a worker; None where kernels run in this process."""
@@ -148,16 +162,17 @@ class KernelCache:
         _check_ranks(value)
         program = Program.of(value, self._settings["tfsql_max_cell_bytes"])
         arguments = [constant.value for constant in constants_in_order(value) if constant.is_argument]
-        is_lowered = self._settings["tfsql_lowering"]
+        is_lowered, device = self._settings["tfsql_lowering"], self._settings["tfsql_device"]
         calls = None if program.calls_python else self.worker_calls
         where = "here" if calls is None else "in a worker"
-        structure = f"{program.key}\nlowering {is_lowered}, {program.max_cell_bytes} bytes, {where}"
+        structure = f"{program.key}\nlowering {is_lowered}, {program.max_cell_bytes} bytes, on {device}, {where}"
         key = f"{structure}\n{[hash(array.tobytes()) for array in arguments]}"
         with self._lock:
             if key in self._kernels and not program.is_stateful:
                 self._kernels.move_to_end(key)
                 return self._kernels[key]
-            kernel = self._new_kernel(self._traces_of(program, structure, is_lowered=is_lowered), arguments, calls)
+            traces = self._traces_of(program, structure, is_lowered=is_lowered, device=device)
+            kernel = self._new_kernel(traces, arguments, calls)
             self._register(kernel, [sql_type(leaf.type) for leaf in program.leaves])
             stored = key if not program.is_stateful else kernel.name
             self._kernels[stored] = kernel
@@ -175,13 +190,13 @@ class KernelCache:
 
         return IsolatedKernel(traces, self.next_name(), arguments, calls)
 
-    def _traces_of(self, program: Program, structure: str, *, is_lowered: bool) -> Traces:
+    def _traces_of(self, program: Program, structure: str, *, is_lowered: bool, device: str) -> Traces:
         """The traced functions of a program, shared by all of one structure as long as one of them lives."""
         from tfsql.kernel import Traces
 
         traces = None if program.is_stateful else self._traces.get(structure)
         if traces is None:
-            traces = Traces(program, is_lowered=is_lowered)
+            traces = Traces(program, is_lowered=is_lowered, device=device)
             if not program.is_stateful:
                 self._traces[structure] = traces
         return traces

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tfsql import flatten
-from tfsql.ahead import MAX_THREADS, map_ahead
+from tfsql.ahead import batches_at_once, map_ahead
 from tfsql.arrow_types import python_values, sql_type_of
 from tfsql.backends.base import Columns
 from tfsql.bind.records import OutputColumn, Stream, is_argument
@@ -132,11 +132,17 @@ def _spread(column: pa.Array | pa.ChunkedArray) -> list[tuple[str, pa.Array]]:
     return parts
 
 
-def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """The result of a select from the batches of its stream."""
+def streamed_table(
+    stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch], threads: int | None = None
+) -> pa.Table:
+    """The result of a select from the batches of its stream.
+
+    Args:
+      threads: how many the calls are computed with; None for one a core.
+    """
     columns = StreamedColumns(stream, schema)
     is_empty = True
-    for computed in map_ahead(columns.computed, batches, *_side_by_side(stream)):
+    for computed in map_ahead(columns.computed, batches, *_side_by_side(stream, threads)):
         is_empty = False
         columns.add(computed)
     if is_empty:  # the calls tell the types of their columns
@@ -145,21 +151,27 @@ def streamed_table(stream: Stream, schema: pa.Schema, batches: Iterable[pa.Recor
     return columns.table()
 
 
-def streamed_batches(stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def streamed_batches(
+    stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch], threads: int | None = None
+) -> Iterator[pa.RecordBatch]:
     """The result of a select batch by batch, for a stream whose columns are known before it runs."""
 
     def computed(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
         return list(_of_batch(stream, schema, batch).table().combine_chunks().to_batches())
 
-    for made in map_ahead(computed, batches, *_side_by_side(stream)):
+    for made in map_ahead(computed, batches, *_side_by_side(stream, threads)):
         yield from made
 
 
 def streamed_rows(
-    stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+    stream: Stream, schema: pa.Schema, batches: Iterable[pa.RecordBatch], threads: int | None = None
 ) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a select batch by batch, as Python objects."""
-    yield from map_ahead(lambda batch: _of_batch(stream, schema, batch).rows(), batches, *_side_by_side(stream))
+
+    def rows(batch: pa.RecordBatch) -> list[tuple[Any, ...]]:
+        return _of_batch(stream, schema, batch).rows()
+
+    yield from map_ahead(rows, batches, *_side_by_side(stream, threads))
 
 
 def _of_batch(stream: Stream, schema: pa.Schema, batch: pa.RecordBatch) -> StreamedColumns:
@@ -168,7 +180,7 @@ def _of_batch(stream: Stream, schema: pa.Schema, batch: pa.RecordBatch) -> Strea
     return columns
 
 
-def _side_by_side(stream: Stream) -> tuple[int, Callable[[], None]]:
+def _side_by_side(stream: Stream, threads: int | None) -> tuple[int, Callable[[], None]]:
     """How many batches may be computed at once, and what ends that."""
     functions = [output.use.kernel for output in stream.outputs.values() if output.use is not None]
 
@@ -176,7 +188,7 @@ def _side_by_side(stream: Stream) -> tuple[int, Callable[[], None]]:
         for function in functions:
             function.interrupt()
 
-    return MAX_THREADS if all(function.is_concurrent for function in functions) else 1, interrupt
+    return batches_at_once(threads) if all(function.is_concurrent for function in functions) else 1, interrupt
 
 
 def constant_batch(stream: Stream) -> pa.RecordBatch:

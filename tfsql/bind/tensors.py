@@ -94,6 +94,7 @@ class TensorBinder:
             from tfsql.infer import Inference
 
             environment = self._statement.environment
+            environment.kernels.configure_tensorflow()
             evaluate = environment.kernels.evaluate
             self._inference = Inference(environment.settings["tfsql_max_cell_bytes"], evaluate)
         return self._inference

@@ -69,13 +69,13 @@ class WorkerCalls:
           BackendError: the call was interrupted.
           Exception: what the request raised.
         """
-        limit_bytes = self._settings["tfsql_worker_memory_limit"]
+        limit_bytes, threads = self._settings["tfsql_worker_memory_limit"], self._settings["tfsql_threads"]
         with self._call() as call:
             try:
                 worker = self._taken(call, [thing for thing, _ in things], pinned)
                 if pin is not None:
                     worker.pins.add(pin)
-                ask = partial(worker.ask, request, things, limit_bytes)
+                ask = partial(worker.ask, request, things, limit_bytes, threads)
                 answer = self._answer(call, worker, ask, is_last=is_last)
             except WorkerDiedError as error:
                 call.check()

@@ -75,7 +75,7 @@ class IsolatedKernel(Kernel):
     def _things(self) -> list[tuple[Any, Recipe]]:
         values = [np.asarray(value) for value in self.argument_values]
         return [
-            (self.traces, TracesRecipe(self.program, self.traces.is_lowered)),
+            (self.traces, TracesRecipe(self.program, self.traces.is_lowered, self.traces.device)),
             (self, KernelRecipe(number_of(self.traces), self.name, values)),
         ]
 

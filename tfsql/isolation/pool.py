@@ -156,12 +156,15 @@ class Worker:
         """Whether it waits for a request; one that nobody asks has nothing to say."""
         return not has_more(self._socket, 0)
 
-    def ask(self, request: Any, things: Sequence[tuple[Any, Any]], limit_bytes: int | None) -> Any:
+    def ask(
+        self, request: Any, things: Sequence[tuple[Any, Any]], limit_bytes: int | None, threads: int | None = None
+    ) -> Any:
         """The answer to a request; after any error the worker is of no more use.
 
         Args:
           things: what it speaks of, each with the recipe for it.
           limit_bytes: what memory of its own the worker may take.
+          threads: how many threads TensorFlow is to compute with there.
 
         Raises:
           WorkerDiedError: it did.
@@ -172,7 +175,7 @@ class Worker:
         gone = [number for number, thing in self._held.items() if thing() is None]
         new = [(number_of(thing), pickle.dumps(recipe)) for thing, recipe in things if not self.holds(thing)]
         given_back = [self._given_back.popleft() for _ in range(len(self._given_back))]
-        asked = Asked(request, _working_folder(), new, gone, given_back)
+        asked = Asked(request, _working_folder(), threads, new, gone, given_back)
         parcel = self._inputs.put(asked, lambda size: 0)
         try:
             self._socket.send(pickle.dumps(parcel))

@@ -6,15 +6,17 @@ import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tfsql.errors import BindError
 from tfsql.infer import MAX_CELL_BYTES
 from tfsql.infer.frozen import read_graph
 from tfsql.infer.graphs import function_graph
-from tfsql.kernel import Kernel, Program, Traces
+from tfsql.kernel import Kernel, Program, Traces, devices
 from tfsql.kernel.graph import Environment
 from tfsql.rows import Rows
 from tfsql.tree import Call
@@ -31,6 +33,7 @@ class Asked:
     Attributes:
       request: what is asked for.
       folder: the folder that relative paths start from; None for one that has been removed.
+      threads: how many threads TensorFlow is to compute with, if it has not begun; None for one a core.
       new: what the request speaks of and the worker has not: a number, and a recipe that is pickled.
       gone: numbers that nobody will speak of any more.
       given_back: the ranges of answers that nobody reads any more: start and size.
@@ -38,6 +41,7 @@ class Asked:
 
     request: Request
     folder: str | None
+    threads: int | None = None
     new: Sequence[tuple[int, bytes]] = ()
     gone: Sequence[int] = ()
     given_back: Sequence[tuple[int, int]] = ()
@@ -86,6 +90,9 @@ class Held:
         if asked.folder is not None and asked.folder != self._folder:
             os.chdir(asked.folder)
             self._folder = asked.folder
+        if asked.threads is not None:
+            with suppress(BindError):
+                devices.use_threads(asked.threads)
         return asked.request.answer(self._things)
 
 
@@ -95,9 +102,10 @@ class TracesRecipe(Recipe):
 
     program: Program
     is_lowered: bool
+    device: str
 
     def made(self, held: Mapping[int, Any]) -> Traces:
-        return Traces(self.program, is_lowered=self.is_lowered)
+        return Traces(self.program, is_lowered=self.is_lowered, device=self.device)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tfsql.errors import RowError
 from tfsql.infer import clean_message, constant_of, convert_constant
+from tfsql.kernel import devices
 from tfsql.kernel.explain import kernel_lines
 from tfsql.kernel.graph import Shape, index_paths
 from tfsql.kernel.lending import lent, lent_between
@@ -133,7 +134,8 @@ class Kernel(RowWise):
             else:
                 strip, start = lent_between(column.elements, room.before, room.length(count))
                 tensors += [strip, _number(start)]
-        made = lifted.function(*tensors, *self._arguments)
+        with devices.on(self.traces.device):
+            made = lifted.function(*tensors, *self._arguments)
         return [
             _rows_laid_out(item[0].numpy(), item[1].numpy(), node.type)
             if isinstance(item, list | tuple)
@@ -179,7 +181,8 @@ class Kernel(RowWise):
         for column, leaf in zip(rows, self.program.leaves, strict=True):
             tensors.append(tf.constant(column.elements, leaf.type.dtype))
             tensors.append(tf.constant(column.row_shapes(), tf.int64, shape=(count, leaf.type.rank)))
-        made = self.traces.loop().function(*tensors, *self._arguments)
+        with devices.on(self.traces.device):
+            made = self.traces.loop().function(*tensors, *self._arguments)
         return [
             _rows_laid_out(elements.numpy(), shapes.numpy(), node.type)
             for (elements, shapes), node in zip(made, self.program.results, strict=True)

@@ -11,6 +11,7 @@ import numpy as np
 from tfsql.kernel.graph import Program, Shape, Statics
 from tfsql.kernel.lift import Lifted, NeedsLoopError, batched, looped
 from tfsql.kernel.lower import COMPILED_OPERATORS
+from tfsql.settings import ANY_DEVICE
 from tfsql.tree import Leaf
 
 # How many functions for different shapes of rows, and values of parameters, are kept.
@@ -24,11 +25,13 @@ class Traces:
 
     Args:
       is_lowered: whether calls may be replaced by cheaper equal ones.
+      device: where they are made, as ``tfsql_device`` names it.
     """
 
-    def __init__(self, program: Program, *, is_lowered: bool = True):
+    def __init__(self, program: Program, *, is_lowered: bool = True, device: str = ANY_DEVICE):
         self.program = program
         self.is_lowered = is_lowered
+        self.device = device
         self._may_be_compiled = any(call.op in COMPILED_OPERATORS for call in program.calls)
         self._functions: OrderedDict[Hashable, Lifted | None] = OrderedDict()
         self._loop: Lifted | None = None
