@@ -364,7 +364,8 @@ class StatementRun:
     def _kernel_error(self, use: KernelUse, cause: BaseException) -> TfsqlError:
         if isinstance(cause, NOT_OF_A_ROW):  # what ended a call once is not tried again
             return type(cause)(cause.message, hint=cause.hint, span=use.span)
-        found = self._failing_row(use)
+        failing = ((part, self._failing_row(part)) for part in use.parts or (use,))
+        use, found = next(((part, found) for part, found in failing if found is not None), (use, None))
         row, cause = found if found is not None else (None, cause)
         if not isinstance(cause, TfsqlError):
             return ExecutionError(f"{type(cause).__name__} in {use.kernel.name}: {cause}", span=use.span)
@@ -411,7 +412,10 @@ class StatementRun:
     def _explain_rows(self, bound: Bound, *, is_analyze: bool) -> list[tuple[str, str]]:
         """The engine's plan, and a text for each kernel in it."""
         uses: dict[str, list[KernelUse]] = {}
+        replaced = {id(part) for use in bound.uses for part in use.parts}
         for use in bound.uses:
+            if id(use) in replaced:
+                continue
             uses.setdefault(use.kernel.name, []).append(use)
             use.kernel.reset_statistics()
         if is_analyze and bound.stream is not None:

@@ -67,8 +67,11 @@ class StreamedColumns:
           RowError: a row fails.
         """
         by_name = dict(zip(self._schema.names, batch.columns, strict=True))
+        results: dict[int, Any] = {}
         outputs = ((index, self._outputs[index]) for index in self._parts)
-        return [batch.column(index) if output is None else _computed(output, by_name) for index, output in outputs]
+        return [
+            batch.column(index) if output is None else _computed(output, by_name, results) for index, output in outputs
+        ]
 
     def add(self, computed: Sequence[Any]) -> None:
         """Takes what was computed of a batch."""
@@ -104,9 +107,20 @@ class StreamedColumns:
         return pa.Table.from_arrays(columns, names=names)
 
 
-def _computed(output: OutputColumn, columns: dict[str, pa.Array]) -> Any:
+def _computed(output: OutputColumn, columns: dict[str, pa.Array], results: dict[int, Any]) -> Any:
+    """An output of a batch.
+
+    Args:
+      results: of the calls that several outputs are fields of, by identity; one that is missing is made.
+    """
     inputs = [columns[name] for name in output.inputs]
-    return inputs[0] if output.use is None else output.use.kernel(*inputs)
+    if output.use is None:
+        return inputs[0]
+    if output.field is None:
+        return output.use.kernel(*inputs)
+    if id(output.use) not in results:
+        results[id(output.use)] = output.use.kernel(*inputs).flatten()
+    return results[id(output.use)][output.field]
 
 
 def _columns(output: OutputColumn, parts: Sequence[Any]) -> list[tuple[str, Any]]:

@@ -15,6 +15,7 @@ from tfsql.flatten import spread_columns
 from tfsql.settings import Settings
 from tfsql.split import KernelCache
 from tfsql.sugar import SPREAD
+from tfsql.tree import Value
 from tfsql.types import SqlType, quote
 from tfsql.vectorised import Vectorised
 
@@ -30,6 +31,8 @@ class KernelUse:
     Attributes:
       column: the column that the call makes, if it is one as a whole.
       parameters: the parameter that each argument of the kernel is the value of, or None.
+      value: the tensor expression that a kernel computes.
+      parts: the uses that this one stands for on the stream, whose values are the fields of its own.
     """
 
     kernel: Vectorised
@@ -38,6 +41,8 @@ class KernelUse:
     scope: Scope
     column: str = ""
     parameters: tuple[str | None, ...] = ()
+    value: Value | None = None
+    parts: tuple[KernelUse, ...] = ()
 
     def __post_init__(self) -> None:
         self.kernel.users.add(self)
@@ -65,6 +70,7 @@ class OutputColumn:
       use: the call that makes it; None where it is the only input itself.
       kind: its type; None where only the rows tell.
       is_spread: whether it becomes one column for each field or element.
+      field: which field of the call's result it is; None where it is all of it.
     """
 
     title: str
@@ -72,6 +78,7 @@ class OutputColumn:
     use: KernelUse | None
     kind: SqlType | None
     is_spread: bool
+    field: int | None = None
 
     def columns(self) -> Columns | None:
         """Names and types of the columns that it becomes; None where only the rows tell."""

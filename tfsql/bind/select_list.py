@@ -9,6 +9,7 @@ tell need not be known before them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from tfsql import sugar
 from tfsql.bind.forms import is_row
 from tfsql.bind.records import KernelUse, OutputColumn, Scan, Stream
 from tfsql.bind.scope import Scope
+from tfsql.bind.sharing import with_shared_calls
 from tfsql.errors import TypeMismatchError
 from tfsql.source import PLACEHOLDER_PREFIX, Statement
 from tfsql.sugar import SPREAD
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _SUBQUERY = re.compile(r"\(\s*(?:SELECT|WITH|FROM|VALUES)\b", re.IGNORECASE)
 _COLUMN = re.compile(r'(?:[\w]+|"[^"]+")(?:\.(?:[\w]+|"[^"]+"))*')
+_REPEATABLE = re.compile(rf"{_COLUMN.pattern}|CAST\({_COLUMN.pattern} AS [\w\[\], ]+\)")
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,17 @@ class SelectListBinder:
         node.set("expressions", streamed)
         sql = self._binder.source.restore(self._binder.sql(node))
         node.set("expressions", whole)
-        return Stream(
-            sql,
-            self._binder.prober.used_parameters(sql),
-            self.outputs,
-            _constant_row(node, streamed),
-            _scan(node, streamed),
-        )
+        row = _constant_row(node, streamed)
+        if row is None:
+            self.outputs = with_shared_calls(self.outputs, self._shared_use)
+        return Stream(sql, self._binder.prober.used_parameters(sql), self.outputs, row, _scan(node, streamed))
+
+    def _shared_use(self, value: Value, parts: Sequence[KernelUse]) -> KernelUse:
+        titles = ", ".join(dict.fromkeys(part.column for part in parts if part.column))
+        use = self._binder.kernel_use_at(value, parts[0].span, parts[0].scope)
+        use = replace(use, parts=tuple(parts), column=titles)
+        self._binder.uses.append(use)
+        return use
 
 
 class _ItemBinder:
@@ -265,7 +272,7 @@ class _ItemBinder:
             if column is None:
                 column = f"{place}:{len(streamed)}" if streamed else place
                 streamed.append(_aliased(sql, column))
-                if _COLUMN.fullmatch(sql):  # what is no mere column may have another value each time: random()
+                if _REPEATABLE.fullmatch(sql):  # anything else may have another value each time: random()
                     self._items.inputs[sql] = column
             inputs.append(column)
         streamed = streamed or [_aliased("0", place)]

@@ -185,7 +185,10 @@ class StatementBinder:
     def use(self, function: Vectorised, node: exp.Expr, scope: Scope, leaves: tuple[str, ...]) -> KernelUse:
         """The use of a function that ``node`` calls on ``leaves``."""
         self.is_changed = True
-        return KernelUse(function, self.span(node) or first_token(self._statement), leaves, scope)
+        return KernelUse(function, self._place(node), leaves, scope)
+
+    def _place(self, node: exp.Expr) -> Span:
+        return self.span(node) or first_token(self._statement)
 
     def argument_sql(self, node: exp.Expr, scope: Scope) -> str:
         """The SQL of an argument with its tensor expressions and calls bound, once however often it is asked for."""
@@ -566,11 +569,16 @@ class StatementBinder:
         """The use of the kernel that computes ``value``, not yet among those of the statement."""
         from tfsql.infer import natural
 
-        if isinstance(value, Constant):
-            value = natural(value)
+        value = natural(value) if isinstance(value, Constant) else value
+        return self.kernel_use_at(value, self._place(node), scope)
+
+    def kernel_use_at(self, value: Value, span: Span, scope: Scope) -> KernelUse:
+        """The use of the kernel that computes ``value`` at a place of the text."""
+        self.is_changed = True
         kernel = self.environment.kernels.kernel(value)
-        use = self.use(kernel, node, scope, tuple(leaf.sql for leaf in leaves_in_order(value)))
-        return replace(use, parameters=tuple(c.parameter for c in constants_in_order(value) if c.is_argument))
+        leaves = tuple(leaf.sql for leaf in leaves_in_order(value))
+        parameters = tuple(c.parameter for c in constants_in_order(value) if c.is_argument)
+        return KernelUse(kernel, span, leaves, scope, parameters=parameters, value=value)
 
 
 def bind_text(text: str, environment: Environment, depth: int = 1) -> Bound:
