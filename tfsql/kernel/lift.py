@@ -19,6 +19,7 @@ from tensorflow.python.ops.parallel_for import pfor
 
 from tfsql.infer import assertion, is_checked, open_conditions, output_conditions
 from tfsql.kernel.composed import COMPOSITIONS, Batch, Ragged, RefusedError, ragged, repeated
+from tfsql.kernel.conversion import vectorised
 from tfsql.kernel.direct import Folds, call_on_stack, direct_rule_of, varying_inputs
 from tfsql.kernel.graph import Environment, Program, Shape, Statics, storable
 from tfsql.kernel.lower import lowering_of
@@ -272,13 +273,8 @@ class _Lifting:
         Args:
           is_strict: whether to fail where it has no converter, rather than to loop.
         """
-        # The numbers of the rows say how many there are, where nothing that varies does.
-        numbered = [*stacked, tf.range(self._rows)]
         with _quiet_tensorflow():
-            made = tf.vectorized_map(
-                lambda row: body(row[:-1]), numbered, fallback_to_while_loop=not is_strict, warn=False
-            )
-        return list(made)
+            return vectorised(body, stacked, self._rows, is_strict=is_strict)
 
     def _lower(self, call: Call, segment: list[Call]) -> bool:
         """Computes a call by its lowering, if it has one, behind the calls of ``segment``; whether it has."""
