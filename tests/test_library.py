@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import tfsql
+from tfsql.infer import Inference
 from tfsql.library import LIBRARY
 
 ROOT = Path(__file__).parent.parent
@@ -266,3 +267,22 @@ def test_a_case_of_the_engine_is_left_alone(con: tfsql.Connection) -> None:
         "FROM digits LIMIT 3"
     ).fetchall()
     assert rows == [("zero", 0), ("one", 1), ("more", 4)]
+
+
+def test_an_argument_is_bound_once_however_often_the_body_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    call = Inference.call
+    monkeypatch.setattr(Inference, "call", lambda self, spec, *rest: made.append(spec.name) or call(self, spec, *rest))
+    with tfsql.connect() as own:
+        own.sql("CREATE FUNCTION twice(x) AS tf_Add(x, x)")
+        own.sql("CREATE FUNCTION thrice(x) AS tf_Add(twice(x), x)")
+        query = "SELECT thrice(twice(thrice(twice(tf_Square(x))))) AS y FROM (SELECT [1.0, 2.0]::FLOAT[2] AS x)"
+        assert own.sql(query).fetchall() == [((36.0, 144.0),)]
+    assert sorted(made) == ["Add"] * 6 + ["Square"]
+
+
+def test_a_drawn_argument_is_drawn_for_each_place_in_the_body() -> None:
+    with tfsql.connect() as own:
+        own.sql("CREATE FUNCTION less(x) AS tf_Sub(x, x)")
+        ((row,),) = own.sql("SELECT less(tf_RandomUniform([64], {dtype: 'float32'}))").fetchall()
+    assert any(row)

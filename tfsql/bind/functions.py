@@ -28,6 +28,9 @@ from tfsql.types import quote, quote_text
 _REFUSAL = "This function holds tensor operators; call it through tfsql: "
 _SHELL = re.compile(rf"^\"?error\"?\('{_REFUSAL}((?:[^']|'')*)'\)$", re.DOTALL)
 _POSITION = ("line", "col", "start", "end")
+# What the copies of one argument have in common, in their ``meta``.
+COPY_OF = "copy_of"
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -285,7 +288,8 @@ def lacks_argument(definition: FunctionDefinition, call: exp.Expr) -> bool:
 
 
 def _enclosed(argument: exp.Expr) -> exp.Expr:
-    """A copy of an argument that binds as tightly as a name does."""
+    """A copy of an argument that binds as tightly as a name does, and knows what it is a copy of."""
+    argument.meta.setdefault(COPY_OF, next(_NUMBERS))
     return exp.Paren(this=argument.copy()) if isinstance(argument, exp.Binary) else argument.copy()
 
 

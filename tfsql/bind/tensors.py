@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from tfsql.bind.arguments import ArgumentError, Arguments, match_arguments
 from tfsql.bind.forms import OPERATOR_PREFIX, as_struct, function_name, has_star, is_operator_name, is_row, row_elements
+from tfsql.bind.functions import COPY_OF
 from tfsql.bind.helpers import HELPERS
 from tfsql.bind.literals import (
     NotConstantError,
@@ -27,7 +28,7 @@ from tfsql.bind.scope import Scope
 from tfsql.bind.values import field_of, result_of
 from tfsql.errors import BindError, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
 from tfsql.source import PLACEHOLDER_PREFIX
-from tfsql.tree import Call, Constant, Leaf, Node, Output, Record, Sequence, Value, value_nodes
+from tfsql.tree import Call, Constant, Leaf, Node, Output, Record, Sequence, Value, calls_in_order, value_nodes
 from tfsql.types import Array, Scalar, SqlType, Struct, TensorType, castable, display, is_complex, quote, tensor_type
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class TensorBinder:
         self._statement = statement
         self._inference: Inference | None = None
         self._values: dict[int, Value | None] = {}
+        self._copied: dict[tuple[int, int], Value | None] = {}
         self._leaves: dict[tuple[int, str], Leaf] = {}
         self.parameter_constants: Counter[str] = Counter()
 
@@ -105,9 +107,22 @@ class TensorBinder:
         """The tensor expression that ``node`` is, or None if it is one for the relational engine."""
         if id(node) not in self._values:
             with self._statement.located(node):
-                self._values[id(node)] = self._value(node, scope)
+                self._values[id(node)] = self._shared_value(node, scope)
             self._statement.keep(node)
         return self._values[id(node)]
+
+    def _shared_value(self, node: exp.Expr, scope: Scope) -> Value | None:
+        """The value of a node; one for all copies that functions in SQL made of an argument, unless it is drawn."""
+        number = node.meta.get(COPY_OF)
+        if number is None:
+            return self._value(node, scope)
+        key = (number, id(scope))
+        if key not in self._copied:
+            value = self._value(node, scope)
+            if value is not None and any(call.is_stateful for call in calls_in_order(value)):
+                return value
+            self._copied[key] = value
+        return self._copied[key]
 
     def _value(self, node: exp.Expr, scope: Scope) -> Value | None:
         if isinstance(node, exp.Paren):
