@@ -32,6 +32,7 @@ from tfsql.errors import (
     TfsqlError,
     UnsupportedError,
 )
+from tfsql.gathering import gathered
 from tfsql.plans import Plan, Question, is_plannable
 from tfsql.result import Relation, relation_of
 from tfsql.source import PLACEHOLDER_PREFIX, Source, Statement, check_nesting
@@ -322,6 +323,8 @@ class StatementRun:
         table = None if stream.scan is None else self._backend.scan(stream.scan.table, stream.scan.columns)
         if table is not None:
             return table.schema, self._backend.batches(table, rows)
+        if stream.gather is not None:
+            return gathered(stream.gather, self._backend, stream.parameters, rows)
         batches = self._backend.stream(stream.sql, stream.parameters, rows)
         return batches.schema, batches
 

@@ -123,6 +123,15 @@ class TensorType:
         return f"{self.dtype}[{', '.join('?' if axis is None else str(axis) for axis in self.shape)}]"
 
 
+# The column with the numbers of the rows, in a table that has them.
+ROW_NUMBER = "tfsql:row"
+
+
+def numbered(table: str) -> str:
+    """The name of a registered table with the numbers of its rows."""
+    return f"{table}:rows"
+
+
 def quote(name: str) -> str:
     """``name`` as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -80,6 +80,9 @@ class Backend(Protocol):
           columns: the name in the result, and the name in the table or None for zeros.
         """
 
+    def number_rows(self, name: str) -> None:
+        """Makes a registered Arrow table readable as ``numbered(name)``, too, with a column ``ROW_NUMBER`` more."""
+
     def batches(self, table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:
         """The rows of a table in batches of so many, until ``interrupt`` ends them in an error."""
 

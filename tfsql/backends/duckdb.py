@@ -27,7 +27,7 @@ from tfsql.errors import (
     TypeMismatchError,
     UnsupportedError,
 )
-from tfsql.types import Array, Scalar, SqlType, Struct
+from tfsql.types import ROW_NUMBER, Array, Scalar, SqlType, Struct, numbered
 
 # DuckDB's exception classes and what they are here; the first that matches counts.
 _ERRORS: tuple[tuple[type[Exception], type[TfsqlError]], ...] = (
@@ -153,9 +153,10 @@ class DuckDBBackend:
             self._free().remove_function(name)
 
     def unregister_table(self, name: str) -> None:
-        self._tables.pop(name, None)
         with self._guarded():
-            self._free().unregister(name)
+            for known in {name, numbered(name)} & {name, *self._tables}:
+                self._tables.pop(known, None)
+                self._free().unregister(known)
 
     def register_table(self, name: str, table: Any) -> None:
         with self._guarded():
@@ -175,6 +176,11 @@ class DuckDBBackend:
         if not all(is_kept_by_duckdb(part.type) for part in parts):
             return None
         return pa.Table.from_arrays(parts, [made for made, _ in columns])
+
+    def number_rows(self, name: str) -> None:
+        if numbered(name) not in self._tables:
+            table = self._tables[name]
+            self.register_table(numbered(name), table.append_column(ROW_NUMBER, pa.array(np.arange(table.num_rows))))
 
     def batches(self, table: pa.Table, rows: int) -> Iterator[pa.RecordBatch]:
         self._is_interrupted.clear()

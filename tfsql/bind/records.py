@@ -100,6 +100,19 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Gather:
+    """A select with numbers of rows in the place of arrays.
+
+    Attributes:
+      scan: the arrays, by the column of the select that lists their numbers.
+      sql: what the engine runs.
+    """
+
+    scan: Scan
+    sql: str
+
+
+@dataclass(frozen=True)
 class Stream:
     """The outermost select with the arguments of calls in the place of their results.
 
@@ -107,6 +120,7 @@ class Stream:
       sql: what the engine runs.
       outputs: what is made of its batches, by the column that holds the place.
       scan: the table whose columns are all that it returns, if it does nothing but that.
+      gather: another form of it, if it lists arrays of a registered table.
       row: the values of its one row, by column, where it needs no engine: a select of constants without FROM.
     """
 
@@ -115,6 +129,7 @@ class Stream:
     outputs: Mapping[str, OutputColumn]
     row: Mapping[str, int | str] | None = None
     scan: Scan | None = None
+    gather: Gather | None = None
 
     @property
     def is_needed(self) -> bool:

@@ -17,13 +17,14 @@ from sqlglot import exp
 
 from tfsql import sugar
 from tfsql.bind.forms import is_row
+from tfsql.bind.gathering import gather_of, is_gathered
 from tfsql.bind.records import KernelUse, OutputColumn, Scan, Stream
 from tfsql.bind.scope import Scope
 from tfsql.bind.sharing import with_shared_calls
 from tfsql.errors import TypeMismatchError
 from tfsql.source import PLACEHOLDER_PREFIX, Statement
 from tfsql.sugar import SPREAD
-from tfsql.tree import Leaf, Record, Spread, Value
+from tfsql.tree import Leaf, Record, Spread, Value, leaves_in_order
 from tfsql.types import Array, SqlType, Struct, display, tensor_type
 
 if TYPE_CHECKING:
@@ -113,7 +114,10 @@ class SelectListBinder:
         row = _constant_row(node, streamed)
         if row is None:
             self.outputs = with_shared_calls(self.outputs, self._shared_use)
-        return Stream(sql, self._binder.prober.used_parameters(sql), self.outputs, row, _scan(node, streamed))
+        parameters = self._binder.prober.used_parameters(sql)
+        backend = self._binder.environment.backend
+        gather = gather_of(node, streamed, backend, lambda part: self._binder.source.restore(self._binder.sql(part)))
+        return Stream(sql, parameters, self.outputs, row, _scan(node, streamed), gather)
 
     def _shared_use(self, value: Value, parts: Sequence[KernelUse]) -> KernelUse:
         titles = ", ".join(dict.fromkeys(part.column for part in parts if part.column))
@@ -246,13 +250,21 @@ class _ItemBinder:
         host = self._host_call(node)
         if host is not None:
             return self._binder.hosts.bound(host, self._scope, is_late=True)
-        if not is_spread and not _is_cheap_to_pass(self._select):
-            return None
         value = self._binder.tensors.value(node, self._scope)
         if value is None or isinstance(value, Leaf):
             return None
+        if not is_spread and not self._is_cheap_to_pass(value):
+            return None
         with self._binder.located(node):
             return self._binder.kernel_use(value, node, self._scope)
+
+    def _is_cheap_to_pass(self, value: Value) -> bool:
+        """Whether the engine had better pass on arguments than results; of all rows sorted, only numbers of rows."""
+        select = self._select
+        if select.args.get("order") is None or select.args.get("limit") is not None:
+            return True
+        leaves = [leaf.sql for leaf in leaves_in_order(value)]
+        return is_gathered(select, leaves, self._scope, self._binder.environment.backend)
 
     def _host_call(self, node: exp.Expr) -> exp.Expr | None:
         """The call of a function of this process that the whole item is."""
@@ -288,11 +300,6 @@ def _check_spread(kind: SqlType, *, is_known: bool = True) -> None:
         scalar = tensor_type(kind)
         shown = display(kind) if scalar is None else f"one {scalar}"
         raise TypeMismatchError(f"AS * spreads a row or a tensor into columns, but this is {shown}")
-
-
-def _is_cheap_to_pass(select: exp.Select) -> bool:
-    """Whether the engine had better pass on arguments than results: not where it sorts them all."""
-    return select.args.get("order") is None or select.args.get("limit") is not None
 
 
 def _is_free(select: exp.Select, name: str, used: frozenset[str]) -> bool:

@@ -179,7 +179,7 @@ class Kernel(RowWise):
         self.statistics.add(calls=1)
         tensors = [tf.constant(count, tf.int32)]
         for column, leaf in zip(rows, self.program.leaves, strict=True):
-            tensors.append(tf.constant(column.elements, leaf.type.dtype))
+            tensors.append(lent(column.elements, column.elements.shape, leaf.type.dtype))
             tensors.append(tf.constant(column.row_shapes(), tf.int64, shape=(count, leaf.type.rank)))
         with devices.on(self.traces.device):
             made = self.traces.loop().function(*tensors, *self._arguments)
