@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tfsql
-from tfsql.kernel.lower import BANDS, STENCIL
+from tfsql.kernel.lower import BANDS, STENCIL, TILES
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,58 @@ def test_one_channel_equals_the_convolution(con: tfsql.Connection, case: dict[st
     np.testing.assert_allclose(relation.numpy()["y"], np.stack(wanted), rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("odd", [None, np.inf, np.nan])
+@pytest.mark.parametrize("padding", ["SAME", "VALID", "EXPLICIT"])
+@pytest.mark.parametrize(
+    ("shape", "kernel"),
+    [
+        ((2, 9, 30, 1), (3, 3, 1, 8)),
+        ((1, 6, 28, 1), (2, 5, 1, 16)),
+        ((1, 8, 34, 2), (1, 3, 2, 6)),
+        ((2, 7, 18, 4), (3, 3, 4, 8)),
+        ((1, 28, 42, 3), (4, 3, 3, 8)),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_several_outputs_for_each_window(
+    con: tfsql.Connection, shape: tuple[int, ...], kernel: tuple[int, ...], padding: str, odd: float | None, dtype: str
+) -> None:
+    generator = np.random.default_rng(sum(shape))
+    rows = generator.normal(size=(37, *shape)).astype(dtype)
+    weights = generator.normal(size=kernel).astype(dtype)
+    if odd is not None:  # it must spread no further than the filter reaches
+        rows[tuple(generator.integers(rows.shape))] = odd
+    options = f"padding: '{padding}', strides: [1, 1, 1, 1]"
+    explicit = [0, 0, 1, 2, kernel[1] - 1, 0, 0, 0] if padding == "EXPLICIT" else []
+    relation = con.sql(
+        f"SELECT tf_Conv2D(column0, ?, {{{options}, explicit_paddings: {explicit}::INT[]}}) AS y FROM rows", [weights]
+    )
+    is_lowered = TILES.name in relation.explain()
+    made = relation.numpy()["y"]
+    wanted = [
+        tf.raw_ops.Conv2D(
+            input=row, filter=weights, strides=[1, 1, 1, 1], padding=padding, explicit_paddings=explicit
+        ).numpy()
+        for row in rows
+    ]
+    scale = np.abs(weights).sum() * np.abs(rows[np.isfinite(rows)]).max()
+    np.testing.assert_allclose(made, np.stack(wanted), rtol=0, atol=TILES.tolerance * scale)
+    assert is_lowered == (made.shape[3] % 2 == 0)
+
+
+def test_a_weight_that_is_no_number_stays_in_its_filter(con: tfsql.Connection) -> None:
+    rows = np.random.default_rng(0).normal(size=(9, 1, 8, 20, 1)).astype(np.float32)
+    for filters, lowering in ((2, BANDS), (8, TILES)):
+        weights = np.ones((3, 3, 1, filters), np.float32)
+        weights[1, 1, 0, 1] = np.inf
+        relation = con.sql("SELECT tf_Conv2D(column0, ?, {padding: 'SAME', strides: [1, 1, 1, 1]}) AS y FROM rows", [
+            weights
+        ])  # fmt: skip
+        assert lowering.name in relation.explain()
+        wanted = tf.nn.conv2d(rows[:, 0], weights, 1, "SAME").numpy()
+        np.testing.assert_allclose(relation.numpy()["y"][:, 0], wanted, atol=1e-4)
+
+
 @pytest.mark.parametrize("rows", [2, 3, 64, 2048, 2049, 5000])
 def test_the_stencil_takes_any_number_of_rows(con: tfsql.Connection, rows: int) -> None:
     pictures = np.random.default_rng(rows).random((rows, 1, 6, 7, 1), np.float32)
@@ -110,7 +162,10 @@ def test_pictures_are_seen_alone_in_the_memory_of_a_table(con: tfsql.Connection,
         ((1, 28, 200, 1), (3, 3, 1, 2)),
         ((1, 28, 200, 1), (9, 9, 1, 1)),
         ((1, 28, 28, 3), (3, 3, 3, 1)),
-        ((1, 28, 28, 1), (3, 3, 1, 16)),
+        ((1, 28, 28, 1), (3, 3, 1, 32)),
+        ((1, 28, 28, 3), (3, 3, 3, 16)),
+        ((1, 28, 28, 4), (3, 3, 2, 8)),
+        ((1, 28, 29, 1), (3, 3, 1, 8)),
         ((1, 28, 28, 1), (3, 1, 1, 2)),
         ((1, 28, 28, 1), (1, 1, 1, 1)),
     ],

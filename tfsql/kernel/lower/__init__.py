@@ -13,10 +13,11 @@ from tfsql.kernel.lower.identity import TIMES_ONE
 from tfsql.kernel.lower.site import Lowering, Shape, Site
 from tfsql.kernel.lower.squeeze import SQUEEZE
 from tfsql.kernel.lower.stencil import STENCIL
+from tfsql.kernel.lower.tiles import TILES
 from tfsql.tree import Call, Node
 
 # The first that pays is taken.
-LOWERINGS = (STENCIL, BANDS, SQUEEZE, TIMES_ONE)
+LOWERINGS = (STENCIL, BANDS, TILES, SQUEEZE, TIMES_ONE)
 COMPILED_OPERATORS = frozenset().union(*(lowering.operators for lowering in LOWERINGS if lowering.is_compiled))
 
 

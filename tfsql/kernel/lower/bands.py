@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfsql.kernel.lower.site import Lowering, Site
-from tfsql.kernel.lower.windows import OPERATORS, Axis, axes_of, is_of_one_channel
+from tfsql.kernel.lower.windows import OPERATORS, Axis, axes_of, convolution, is_of_one_channel, where_finite
 
 _MAX_WIDTH = 96
 _MAX_OUTPUT_WIDTH = 128
@@ -40,11 +40,10 @@ def _make(site: Site, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
     filters = kernel.shape[3]
     batch = site.shapes[0][0] if site.shapes[0] is not None else None
     pictures = tf.reshape(image, [-1, height.length, width.length, 1])
-    made = tf.cond(
-        # The zeros of a band would spread an infinity or a NaN along its row.
-        tf.math.is_finite(tf.reduce_sum(pictures * 0)),
+    made = where_finite(
+        [pictures, kernel],
         lambda: tf.reshape(_product(pictures, kernel, height, width), [-1, height.output, width.output, filters]),
-        lambda: _convolution(pictures, kernel, height, width),
+        lambda: convolution(pictures, kernel, height, width),
     )
     return tf.reshape(made, [-1, batch, height.output, width.output, filters])
 
@@ -58,16 +57,6 @@ def _product(pictures: tf.Tensor, kernel: tf.Tensor, height: Axis, width: Axis) 
         strides=[1, height.stride, 1, 1],
         padding=[[0, 0], [height.before, height.after], [0, 0], [0, 0]],
         dilations=[1, height.dilation, 1, 1],
-    )
-
-
-def _convolution(pictures: tf.Tensor, kernel: tf.Tensor, height: Axis, width: Axis) -> tf.Tensor:
-    return tf.nn.conv2d(
-        pictures,
-        kernel,
-        strides=[1, height.stride, width.stride, 1],
-        padding=[[0, 0], [height.before, height.after], [width.before, width.after], [0, 0]],
-        dilations=[1, height.dilation, width.dilation, 1],
     )
 
 
