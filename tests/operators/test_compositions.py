@@ -94,3 +94,35 @@ def test_every_choice_of_inputs_and_other_shapes(con: tfsql.Connection, case: Ca
                 break
             compared += 1
     assert compared
+
+
+# A call, and what stands in it in most rows and in one: there it is an error, which must not hit another row.
+FAILING = [
+    ("tf_SegmentMax([1.0, 2.0]::FLOAT[2], [{}, 1]::INTEGER[2])", 0, -1),
+    ("tf_SegmentSum([1.0, 2.0]::FLOAT[2], [{}, 1]::BIGINT[2])", 0, 2),
+    ("tf_UnsortedSegmentJoin(['a', 'b']::VARCHAR[2], [{}, 1]::INTEGER[2], 2)", 0, 2),
+    ("tf_UnsortedSegmentJoin(['a', 'b']::VARCHAR[2], [{}, 1]::INTEGER[2], 2)", 1, -1),
+    ("tf_DynamicPartition([1.0, 2.0]::FLOAT[2], [{}, 1]::INTEGER[2], {{num_partitions: 2}})", 0, 2),
+    ("tf_DynamicStitch([[{}, 1]::INTEGER[2]], [[1.0, 2.0]::FLOAT[2]])", 0, -1),
+    ("tf_ParallelDynamicStitch([[{}, 1]::INTEGER[2]], [[1.0, 2.0]::FLOAT[2]])", 0, -3),
+]
+
+
+def failure(con: tfsql.Connection, call: str, rows: str) -> str:
+    with pytest.raises(tfsql.TfsqlError) as raised:
+        con.sql(f"SELECT {call} AS y FROM {rows} AS t(i)").fetchall()  # type: ignore[union-attr]
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(("template", "right", "wrong"), FAILING)
+def test_an_error_of_a_row_is_one_of_the_batch(
+    con: tfsql.Connection, template: str, right: object, wrong: object
+) -> None:
+    call = template.format(f"CASE WHEN i = 5 THEN {wrong} ELSE {right} END")
+    relation = con.sql(f"SELECT {call} AS y FROM range(5) AS t(i)")
+    assert relation is not None
+    assert "composed:" in relation.explain()
+    assert len(relation.fetchall()) == 5
+    alone = failure(con, call, "range(5, 6)")
+    assert "(row 0)" in alone
+    assert failure(con, call, "range(9)") == alone.replace("(row 0)", "(row 5)").replace("range(5, 6)", "range(9)")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfsql.infer import apply_operator
+from tfsql.infer import apply_operator, assertion
 from tfsql.registry import operator_spec
 
 Shape = tuple[int | None, ...]
@@ -120,6 +120,11 @@ class Batch:
         items = [inputs[name] if name in inputs else self.shared(name) for name in names]
         return apply_operator(self._spec, items, {**self._given, **(attributes or {})})
 
+    def requiring(self, holds: tf.Tensor, reason: str, tensor: tf.Tensor) -> tf.Tensor:
+        """A tensor that waits for a condition on all rows: what would be an error in its row may not hit another."""
+        with tf.control_dependencies([assertion(self._spec, holds, reason)]):
+            return tf.identity(tensor)
+
     def row_numbers(self, length: int | tf.Tensor, dtype: Any = tf.int64) -> tf.Tensor:
         """The number of the row of each of ``length`` items of every row, ``[rows * length]``."""
         return tf.repeat(tf.cast(tf.range(self.rows), dtype), length)
@@ -150,6 +155,32 @@ def repeated(tensor: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     made = tf.broadcast_to(tensor, tf.concat([[rows], tf.shape(tensor)], 0))
     made.set_shape([None, *tensor.shape])
     return made
+
+
+# -- rows in another axis ----------------------------------------------------------------------------------------------
+
+
+def fold(stacked: tf.Tensor, axis: int = 0) -> tf.Tensor:
+    """Stacked rows with an axis of theirs laid end to end: ``[..., rows * length, ...]``.
+
+    Raises:
+      RefusedError: rows have no such axis.
+    """
+    rank = stacked.shape.rank
+    if rank < axis + 2:
+        raise RefusedError(f"rows have no axis {axis}")
+    moved = tf.transpose(stacked, [*range(1, axis + 1), 0, *range(axis + 1, rank)]) if axis else stacked
+    before, length, after = moved.shape[:axis], moved.shape[axis + 1], moved.shape[axis + 2 :]
+    return tf.reshape(moved, [*before, tf.shape(stacked)[0] * length, *after])
+
+
+def unfold(folded: tf.Tensor, rows: tf.Tensor, axis: int = 0) -> tf.Tensor:
+    """The stacked rows of folded ones."""
+    shape = tf.shape(folded)
+    parts = [shape[:axis], [rows, shape[axis] // rows], shape[axis + 1 :]]
+    parted = tf.reshape(folded, tf.concat(parts, 0))
+    order = [axis, *range(axis), *range(axis + 1, folded.shape.rank + 1)]
+    return tf.transpose(parted, order) if axis else parted
 
 
 # -- ragged rows -------------------------------------------------------------------------------------------------------
