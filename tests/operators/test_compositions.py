@@ -93,7 +93,7 @@ def test_every_choice_of_inputs_and_other_shapes(con: tfsql.Connection, case: Ca
             except ValueError:  # values that cannot be drawn at this rank
                 break
             compared += 1
-    assert compared
+    assert compared or not case.columns()
 
 
 # A call, and what stands in it in most rows and in one: there it is an error, which must not hit another row.
@@ -105,13 +105,24 @@ FAILING = [
     ("tf_DynamicPartition([1.0, 2.0]::FLOAT[2], [{}, 1]::INTEGER[2], {{num_partitions: 2}})", 0, 2),
     ("tf_DynamicStitch([[{}, 1]::INTEGER[2]], [[1.0, 2.0]::FLOAT[2]])", 0, -1),
     ("tf_ParallelDynamicStitch([[{}, 1]::INTEGER[2]], [[1.0, 2.0]::FLOAT[2]])", 0, -3),
+    ("tf_InvertPermutation([{}, 1]::INTEGER[2])", 0, 2),
+    ("tf_InvertPermutation([{}, 1]::INTEGER[2])", 0, -2),
+    ("tf_InvertPermutation([{}, 1]::INTEGER[2])", 0, 1),
+    ("tf_UnravelIndex([{}]::INTEGER[1], [2, 2])", 0, 4),
+    ("tf_Range({}::INTEGER, 3, 1)", 0, 4),
+    ("tf_Range(0, 3, {}::INTEGER)", 1, 0),
+    ("tf_HistogramFixedWidth([{}, 1.0]::FLOAT[2], [0.0, 2.0], 2)", 0, "'NaN'::FLOAT"),
+    ("tf_HistogramFixedWidth([0.0, 1.0]::FLOAT[2], [{}, 2.0]::FLOAT[2], 2)", 0, 3),
+    ("tf_ConcatOffset(0, [[2, {}]::INTEGER[2], [3, 1]::INTEGER[2]])", 1, 2),
+    ("tf_BroadcastArgs([{}]::INTEGER[1], [2, 3])", 1, 2),
+    ("tf_BroadcastGradientArgs([{}]::INTEGER[1], [2, 3])", 1, 2),
 ]
 
 
 def failure(con: tfsql.Connection, call: str, rows: str) -> str:
     with pytest.raises(tfsql.TfsqlError) as raised:
         con.sql(f"SELECT {call} AS y FROM {rows} AS t(i)").fetchall()  # type: ignore[union-attr]
-    return str(raised.value)
+    return str(raised.value).splitlines()[0]
 
 
 @pytest.mark.parametrize(("template", "right", "wrong"), FAILING)
@@ -125,4 +136,4 @@ def test_an_error_of_a_row_is_one_of_the_batch(
     assert len(relation.fetchall()) == 5
     alone = failure(con, call, "range(5, 6)")
     assert "(row 0)" in alone
-    assert failure(con, call, "range(9)") == alone.replace("(row 0)", "(row 5)").replace("range(5, 6)", "range(9)")
+    assert failure(con, call, "range(9)") == alone.replace("(row 0)", "(row 5)")

@@ -71,11 +71,20 @@ class Batch:
         """Whether an input differs from row to row."""
         return name in self._varying
 
-    def stack(self, name: str) -> Any:
-        """An input of all rows, ``[rows, *shape]``; of a list each tensor."""
-        if self.varies(name):
-            return self._inputs[name]
-        return tf.nest.map_structure(lambda tensor: repeated(tensor, self.rows), self._inputs[name])
+    def stack(self, name: str, rank: int | None = None) -> Any:
+        """An input of all rows, ``[rows, *shape]``; of a list each tensor.
+
+        Args:
+          rank: of one row, where only that is valid.
+
+        Raises:
+          RefusedError: rows have another rank.
+        """
+        given, rows = self._inputs[name], self.rows
+        made = given if self.varies(name) else tf.nest.map_structure(lambda tensor: repeated(tensor, rows), given)
+        if rank is not None and {tensor.shape.rank for tensor in tf.nest.flatten(made)} != {rank + 1}:
+            raise RefusedError(f"{name} must have rank {rank}")
+        return made
 
     def shared(self, name: str) -> Any:
         """An input that is the same for all rows.
