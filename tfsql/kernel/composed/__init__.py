@@ -5,7 +5,17 @@ function of a ``Batch``; tests/operators/test_compositions.py compares every one
 case of its operators and every choice of the inputs that vary.
 """
 
-from tfsql.kernel.composed import arrays, choices, numbers, scatters, segments  # noqa: F401 (registers what is in them)
+from tfsql.kernel.composed import (  # noqa: F401 (registers what is in them)
+    arrays,
+    choices,
+    draws,
+    folds,
+    numbers,
+    scatters,
+    segments,
+    suppression,
+    texts,
+)
 from tfsql.kernel.composed.batch import COMPOSITIONS, Batch, Ragged, RefusedError, ragged, repeated
 
 __all__ = ["COMPOSITIONS", "Batch", "Ragged", "RefusedError", "ragged", "repeated"]

@@ -67,6 +67,10 @@ class Batch:
         self._varying = varying
         self._given = given
 
+    def takes(self, name: str) -> bool:
+        """Whether the operator has such an input."""
+        return name in self._inputs
+
     def varies(self, name: str) -> bool:
         """Whether an input differs from row to row."""
         return name in self._varying
