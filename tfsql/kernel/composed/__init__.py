@@ -10,6 +10,7 @@ from tfsql.kernel.composed import (  # noqa: F401 (registers what is in them)
     choices,
     draws,
     folds,
+    gradients,
     numbers,
     scatters,
     segments,

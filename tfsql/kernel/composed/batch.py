@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfsql.infer import apply_operator, assertion
 from tfsql.registry import operator_spec
+from tfsql.types import WIDENED
 
 Shape = tuple[int | None, ...]
 
@@ -165,6 +166,8 @@ def composes(*operators: str) -> Callable[[Composition], Composition]:
 
 def repeated(tensor: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """A tensor once for each row, ``[rows, *shape]``."""
+    if tensor.dtype.is_quantized:  # TensorFlow 2.21 repeats no quantised numbers
+        return tf.bitcast(repeated(tf.bitcast(tensor, WIDENED[tensor.dtype.name]), rows), tensor.dtype)
     made = tf.broadcast_to(tensor, tf.concat([[rows], tf.shape(tensor)], 0))
     made.set_shape([None, *tensor.shape])
     return made

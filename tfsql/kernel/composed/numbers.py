@@ -123,3 +123,15 @@ def broadcast_gradient_args(batch: Batch) -> Sequence[Ragged]:
     differ = tf.reduce_any(tf.not_equal(left, right), 1, keepdims=True) | of_ranks
     found = [tf.where(tf.equal(item, 1) & differ) for item in (left, right)]
     return [cut_by_row(tf.cast(axes[:, 1], left.dtype), axes[:, 0], batch.rows) for axes in found]
+
+
+@composes("RequantizationRangePerChannel")
+def requantization_range_per_channel(batch: Batch) -> Sequence[tf.Tensor]:
+    """The greatest number of all channels, each in the range of its own, on both sides of 0 if some are negative."""
+    rows = batch.stack("input", 4)
+    numbers = tf.bitcast(rows, tf.int32)
+    least, most = tf.reduce_min(numbers, [1, 2, 3]), tf.reduce_max(numbers, [1, 2, 3])
+    limit = tf.maximum(tf.abs(batch.stack("input_min", 1)), tf.abs(batch.stack("input_max", 1))) / 2.0**31
+    greatest = tf.cast(tf.maximum(tf.abs(least), tf.abs(most)), tf.float32)
+    end = tf.minimum(tf.reduce_max(limit * greatest, 1), batch.attributes["clip_value_max"])
+    return [tf.where(tf.reduce_min(least, 1) >= 0, 0.0, -end), end]
