@@ -50,6 +50,16 @@ def test_a_constant_is_refused_before_running(con: tfsql.Connection) -> None:
         con.sql("SELECT tf_RFFT([1, 2]::FLOAT[2], [0]::INTEGER[1]) AS y")
 
 
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [("[0, 2, 5]", "must rise within the input"), ("[0, 2]", "one number more"), ("[2, 0, 4]", "must rise within")],
+)
+def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: str, reason: str) -> None:
+    call = f"tf_FractionalAvgPoolGrad([1, 4, 4, 1], [[[[d], [1]], [[1], [1]]]]::FLOAT[1][2][2][1], {rows}, [0, 2, 4])"
+    with pytest.raises(tfsql.TfsqlError, match=reason):
+        con.sql(f"SELECT {call} AS y FROM (VALUES (1), (2)) AS t(d)").fetchall()
+
+
 @pytest.mark.parametrize("call", ["tf_Fill([d], 1::FLOAT)", "tf_Range(0, d, 1)"])
 def test_an_output_is_bounded_before_it_is_allocated(con: tfsql.Connection, call: str) -> None:
     con.sql("SET tfsql_max_cell_bytes = '1MB'")

@@ -12,8 +12,8 @@ from tfsql.kernel.composed import (  # noqa: F401 (registers what is in them)
     folds,
     gradients,
     numbers,
+    partitions,
     scatters,
-    segments,
     suppression,
     texts,
 )
