@@ -18,7 +18,7 @@ def fused_pad_conv(batch: Batch) -> Sequence[tf.Tensor]:
     Raises:
       RefusedError: a row has several images, of which the fused kernel makes something else; or they are padded too.
     """
-    images, kernel, paddings = fold(batch.stack("input", 4)), batch.shared("filter"), batch.known("paddings")
+    images, paddings = fold(batch.stack("input", 4)), batch.known("paddings")
     if batch.row_shape("input")[0] != 1 or paddings.shape != (4, 2) or paddings[::3].any():
         raise RefusedError("not the padding of one image")
     if batch.operator == "FusedResizeAndPadConv2D":
@@ -26,9 +26,25 @@ def fused_pad_conv(batch: Batch) -> Sequence[tf.Tensor]:
         size = batch.shared("size")
         images = tf.raw_ops.ResizeBilinear(images=images, size=size, align_corners=is_aligned)
     padded = tf.raw_ops.MirrorPad(input=images, paddings=paddings, mode=batch.attributes["mode"])
+    return [unfold(convolved(batch, padded), batch.rows)]
+
+
+def convolved(batch: Batch, images: tf.Tensor) -> tf.Tensor:
+    """An image of each row, by the filter of the row: the product of its windows and the filter.
+
+    Raises:
+      RefusedError: filters vary, and do not take all channels.
+    """
     strides, padding = batch.attributes["strides"], batch.attributes["padding"]
-    made = tf.raw_ops.Conv2D(input=padded, filter=kernel, strides=strides, padding=padding)
-    return [unfold(made, batch.rows)]
+    if not batch.varies("filter"):
+        return tf.raw_ops.Conv2D(input=images, filter=batch.shared("filter"), strides=strides, padding=padding)
+    filters = batch.stack("filter", 4)
+    height, width, channels, count = filters.shape[1:]
+    if channels != batch.row_shape("input")[3]:
+        raise RefusedError("filters do not take all channels")
+    windows = tf.image.extract_patches(images, [1, height, width, 1], strides, [1, 1, 1, 1], padding)
+    filters = tf.reshape(filters, [batch.rows, 1, height * width * channels, count])
+    return tf.matmul(windows, filters)
 
 
 @composes("QuantizedConv2DAndRelu", "QuantizedConv2DPerChannel", "QuantizedDepthwiseConv2D")
