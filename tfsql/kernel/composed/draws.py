@@ -76,14 +76,20 @@ def key_and_counter(batch: Batch) -> Sequence[tf.Tensor]:
     return [*made, *(repeated(item, batch.rows) for item in algorithm)]
 
 
-# A place in a Sobol sequence has so many bits.
-PLACE_BITS = 31
+# A place in a Sobol sequence has so many bits. Of more numbers a row the kernel, called for each row, is faster.
+PLACE_BITS, MOST_NUMBERS = 31, 64
 
 
 @composes("SobolSample")
 def sobol_sample(batch: Batch) -> Sequence[tf.Tensor]:
-    """A point is the exclusive or of those at the places whose Gray codes are the single bits of its own."""
+    """A point is the exclusive or of those at the places whose Gray codes are the single bits of its own.
+
+    Raises:
+      RefusedError: rows have many numbers.
+    """
     count = batch.known("num_results")
+    if count * batch.known("dim") > MOST_NUMBERS:
+        raise RefusedError("there are many numbers")
     skip = tf.cast(batch.stack("skip", 0), tf.int64)
     holds = (skip >= 0) & (skip + int(count) < 2**PLACE_BITS - 1)
     skip = batch.requiring(holds, "skip must be a place in the sequence", skip)

@@ -11,6 +11,9 @@ from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, c
 
 Similarity = Callable[[tf.Tensor], tf.Tensor]
 
+# With more boxes TensorFlow's kernel, called for each row, is faster: it stops at the first box that is too similar.
+MOST_BOXES = 16
+
 
 def lesser(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     """The lesser of two numbers as C++ takes it: the left one where one is no number, as ``greater`` does."""
@@ -98,11 +101,13 @@ def non_max_suppression(batch: Batch) -> Sequence[tf.Tensor | Ragged]:
     """The numbers of the boxes; V5 gives their scores too, V4 and V5 then how many there are.
 
     Raises:
-      RefusedError: numbers are not float32, or scores are lowered rather than boxes left out.
+      RefusedError: numbers are not float32, scores are lowered rather than boxes left out, or there are many boxes.
     """
     scores = batch.stack("scores", 1)
     if scores.dtype != tf.float32 or (batch.takes("soft_nms_sigma") and batch.known("soft_nms_sigma")):
         raise RefusedError("scores are lowered")
+    if scores.shape[1] > MOST_BOXES:
+        raise RefusedError("there are many boxes")
     most, least, limit = settings(batch)
     by = given_overlap(batch.stack("overlaps", 2)) if batch.takes("overlaps") else overlap_of(batch.stack("boxes", 2))
     order, scores = order_of_choice(scores, least, most, by, limit)
