@@ -134,8 +134,13 @@ class Kernel(RowWise):
             else:
                 strip, start = lent_between(column.elements, room.before, room.length(count))
                 tensors += [strip, _number(start)]
-        with devices.on(self.traces.device):
-            made = lifted.function(*tensors, *self._arguments)
+        try:
+            with devices.on(self.traces.device):
+                made = lifted.function(*tensors, *self._arguments)
+        except self.failures:
+            if not lifted.is_composed or self.is_stateful:
+                raise
+            return self._call_loop(rows, count)  # a composition may refuse what its operator takes
         return [
             _rows_laid_out(item[0].numpy(), item[1].numpy(), node.type)
             if isinstance(item, list | tuple)

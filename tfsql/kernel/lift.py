@@ -59,6 +59,11 @@ class Lifted:
         """Whether some call goes row by row."""
         return not {MAPPED, LOOPED}.isdisjoint(self.rules.values())
 
+    @property
+    def is_composed(self) -> bool:
+        """Whether some call is made by a composition."""
+        return COMPOSED in self.rules.values()
+
 
 @cache
 def convertible_operators() -> frozenset[str]:
@@ -328,7 +333,7 @@ class _Lifting:
             made = tf.nest.flatten(composition(self._batch(call)))
             for node, item in zip(outputs, made, strict=True):
                 self._put(node, item)
-        except RefusedError:
+        except ValueError:  # it does not hold, or TensorFlow refuses one of its calls
             return False
         self._rules[call] = COMPOSED
         return True

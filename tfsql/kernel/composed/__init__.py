@@ -14,6 +14,7 @@ from tfsql.kernel.composed import (  # noqa: F401 (registers what is in them)
     numbers,
     partitions,
     scatters,
+    sparse,
     suppression,
     texts,
 )

@@ -1,0 +1,365 @@
+"""Sparse tensors: the number of the row is one more index in front, or is folded into the first one.
+
+Kernels do not all check that an index is inside the shape, so every one here waits until that is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, cut_by_row, repeated
+from tfsql.kernel.composed.scatters import with_row
+
+# Greater shapes could not be multiplied by the number of rows.
+_MAX_ELEMENTS = 2**40
+
+
+def joined(stacked: tf.Tensor) -> tf.Tensor:
+    """The items of all rows, ``[rows * length, ...]``, from ``[rows, length, ...]``."""
+    return tf.reshape(stacked, tf.concat([[-1], tf.shape(stacked)[2:]], 0))
+
+
+def parted(items: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Items of all rows as stacked rows, ``[rows, length, ...]``: each row has as many of them."""
+    shape = tf.shape(items)
+    return tf.reshape(items, tf.concat([[rows, shape[0] // tf.maximum(rows, 1)], shape[1:]], 0))
+
+
+def known_shape(batch: Batch, name: str) -> np.ndarray:
+    """The shape of a row's sparse tensor, int64 ``[rank]``.
+
+    Raises:
+      RefusedError: it varies, is not known, or is none that can be had once for each row.
+    """
+    shape = batch.known(name)
+    if shape.ndim != 1 or (shape < 0).any() or math.prod(map(int, shape)) > _MAX_ELEMENTS:
+        raise RefusedError(f"{name} is no shape that rows may have together")
+    return shape
+
+
+def checked(tensor: tf.Tensor, *holds: tf.Tensor) -> tf.Tensor:
+    """A tensor that waits for conditions; where one fails, the rows are computed one by one."""
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(each), ["rows differ"]) for each in holds]):
+        return tf.identity(tensor)
+
+
+def within(indices: tf.Tensor, limits: Any) -> tf.Tensor:
+    """Indices that are known to be at least 0 and less than the limits."""
+    return checked(indices, indices >= 0, indices < tf.cast(limits, indices.dtype))
+
+
+def indices_within(batch: Batch, indices: tf.Tensor, shape: np.ndarray) -> tf.Tensor:
+    """Indices of the values of all rows, ``[rows, length, rank]``, inside the shape.
+
+    Raises:
+      RefusedError: they have another rank.
+    """
+    if indices.shape.rank != 3 or indices.shape[2] != len(shape):
+        raise RefusedError("indices are no matrix as wide as the shape is long")
+    return within(indices, shape)
+
+
+def dense(batch: Batch, made: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Dense outputs of all rows, of which TensorFlow does not know the rank since it does not know the number of rows.
+
+    Raises:
+      RefusedError: it does not know the rank of a row either.
+    """
+    for tensor, shape in zip(made, batch.shapes, strict=True):
+        if shape is None:
+            raise RefusedError("the rank of an output is not known")
+        tensor.set_shape([None, *shape])
+    return list(made)
+
+
+def refuse_vectors(rank: int) -> None:
+    """Refuses rows that a kernel refuses though it would take the stack of them."""
+    if rank < 2:
+        raise RefusedError("the kernel takes no vectors")
+
+
+Parts = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+
+
+def row_in_front(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: np.ndarray) -> Parts:
+    """A sparse tensor of all rows, whose first index is the row: indices, values, shape."""
+    made = joined(with_row(batch, indices_within(batch, indices, shape)))
+    return made, joined(values), tf.concat([tf.cast(batch.rows, tf.int64)[None], shape], 0)
+
+
+def row_folded(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: np.ndarray) -> Parts:
+    """A sparse tensor of all rows one below the other, as if each were a slice of its first axis."""
+    numbers = tf.cast(tf.range(batch.rows), tf.int64)[:, None, None]
+    first, rest = tf.split(indices_within(batch, indices, shape), [1, len(shape) - 1], axis=2)
+    made = tf.concat([first + numbers * shape[0], rest], 2)
+    length = tf.cast(batch.rows, tf.int64) * shape[0]
+    return joined(made), joined(values), tf.concat([length[None], shape[1:]], 0)
+
+
+Laying = Callable[[Batch, tf.Tensor, tf.Tensor, np.ndarray], Parts]
+
+
+def all_rows(batch: Batch, indices: str, values: str, shape: str, lay: Laying = row_in_front) -> dict[str, tf.Tensor]:
+    """The sparse tensor of all rows, by the names of its inputs."""
+    made = lay(batch, batch.stack(indices), batch.stack(values), known_shape(batch, shape))
+    return dict(zip((indices, values, shape), made, strict=True))
+
+
+def rows_of(batch: Batch, indices: tf.Tensor, values: tf.Tensor) -> list[Ragged]:
+    """The indices and values of each row, from a sparse tensor whose first index is the row."""
+    return [cut_by_row(item, indices[:, 0], batch.rows) for item in (indices[:, 1:], values)]
+
+
+def sparse_rows(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: tf.Tensor) -> list[Any]:
+    """The sparse tensor of each row, from one whose first index is the row."""
+    return [*rows_of(batch, indices, values), repeated(shape[1:], batch.rows)]
+
+
+# -- to dense tensors --------------------------------------------------------------------------------------------------
+
+
+def filled(batch: Batch, positions: tf.Tensor, values: tf.Tensor, defaults: tf.Tensor) -> tf.Tensor:
+    """The values at ``positions``, ``[rows, ...]``; where that is less than 0, the row's default."""
+    numbers = tf.reshape(tf.range(batch.rows, dtype=positions.dtype), [-1, *[1] * (positions.shape.rank - 1)])
+    return tf.gather(
+        tf.concat([defaults, values], 0),
+        tf.where(positions < 0, numbers, positions + tf.cast(batch.rows, positions.dtype)),
+    )
+
+
+@composes("SparseToDense")
+def sparse_to_dense(batch: Batch) -> Sequence[tf.Tensor]:
+    """The positions of the values are made dense rather than they, since each row may have its own default."""
+    indices, shape = batch.stack("sparse_indices"), known_shape(batch, "output_shape")
+    if len(batch.row_shape("sparse_indices")) < 2:
+        indices = tf.reshape(indices, [batch.rows, math.prod(batch.row_shape("sparse_indices")), 1])
+    indices = indices_within(batch, indices, shape)
+    values, defaults = batch.stack("sparse_values"), batch.stack("default_value")
+    if values.shape.rank == 1:
+        values = tf.repeat(values[:, None], indices.shape[1], 1)
+    if values.shape[1] != indices.shape[1] or defaults.shape.rank != 1:
+        raise RefusedError("values are not as many as indices, or the default is no scalar")
+    (positions,) = batch.again(
+        sparse_indices=joined(with_row(batch, indices)),
+        output_shape=tf.concat([[tf.cast(batch.rows, indices.dtype)], shape], 0),
+        sparse_values=tf.range(tf.size(values, tf.int64)),
+        default_value=tf.constant(-1, tf.int64),
+    )
+    return [filled(batch, positions, joined(values), defaults)]
+
+
+@composes("SparseTensorDenseAdd")
+def sparse_tensor_dense_add(batch: Batch) -> Sequence[tf.Tensor]:
+    if len(batch.row_shape("b")) > 4:
+        raise RefusedError("the kernel takes five axes at most")
+    indices, values, shape = row_in_front(
+        batch, batch.stack("a_indices"), batch.stack("a_values"), known_shape(batch, "a_shape")
+    )
+    return batch.again(a_indices=indices, a_values=values, a_shape=tf.cast(shape, indices.dtype), b=batch.stack("b"))
+
+
+@composes("SparseTensorDenseMatMul")
+def sparse_tensor_dense_mat_mul(batch: Batch) -> Sequence[tf.Tensor]:
+    """The matrices of the rows are the blocks of one."""
+    shape = known_shape(batch, "a_shape")
+    indices = tf.cast(indices_within(batch, batch.stack("a_indices"), shape), tf.int64)
+    indices += tf.cast(tf.range(batch.rows), tf.int64)[:, None, None] * shape
+    right = batch.stack("b")
+    right = tf.linalg.adjoint(right) if batch.attributes["adjoint_b"] else right
+    (product,) = batch.again(
+        attributes={"adjoint_b": False},
+        a_indices=joined(indices),
+        a_values=joined(batch.stack("a_values")),
+        a_shape=tf.cast(batch.rows, tf.int64) * shape,
+        b=joined(right),
+    )
+    return [parted(product, batch.rows)]
+
+
+# -- over axes ---------------------------------------------------------------------------------------------------------
+
+
+@composes("SparseSoftmax")
+def sparse_softmax(batch: Batch) -> Sequence[tf.Tensor]:
+    refuse_vectors(batch.row_shape("sp_shape")[0])
+    made = batch.again(**all_rows(batch, "sp_indices", "sp_values", "sp_shape"))
+    return [parted(made[0], batch.rows)]
+
+
+def reduction(batch: Batch) -> list[tf.Tensor]:
+    """The outputs of a reduction of all rows, whose axes are counted one higher."""
+    rank, axes = batch.row_shape("input_shape")[0], batch.known("reduction_axes")
+    if ((axes < -rank) | (axes >= rank)).any():
+        raise RefusedError("there is no such axis")
+    inputs = all_rows(batch, "input_indices", "input_values", "input_shape")
+    return batch.again(**inputs, reduction_axes=tf.constant(np.where(axes < 0, axes, axes + 1), tf.int32))
+
+
+@composes("SparseReduceSum", "SparseReduceMax")
+def sparse_reduce(batch: Batch) -> Sequence[tf.Tensor]:
+    return dense(batch, reduction(batch))
+
+
+@composes("SparseReduceSumSparse", "SparseReduceMaxSparse")
+def sparse_reduce_sparse(batch: Batch) -> Sequence[Any]:
+    return sparse_rows(batch, *reduction(batch))
+
+
+# -- to sparse tensors -------------------------------------------------------------------------------------------------
+
+
+@composes("SparseReorder")
+def sparse_reorder(batch: Batch) -> Sequence[tf.Tensor]:
+    """The place of a value is one more index behind, so that values at one place stay in their order."""
+    shape = known_shape(batch, "input_shape")
+    indices = indices_within(batch, batch.stack("input_indices"), shape)
+    length = tf.shape(indices, tf.int64)[1]
+    places = tf.broadcast_to(tf.range(length)[:, None], tf.concat([tf.shape(indices, tf.int64)[:2], [1]], 0))
+    made = batch.again(
+        input_indices=joined(with_row(batch, tf.concat([indices, places], 2))),
+        input_values=joined(batch.stack("input_values")),
+        input_shape=tf.concat([[tf.cast(batch.rows, tf.int64)], shape, [length]], 0),
+    )
+    return [parted(made[0][:, 1:-1], batch.rows), parted(made[1], batch.rows)]
+
+
+@composes("SparseReshape")
+def sparse_reshape(batch: Batch) -> Sequence[tf.Tensor]:
+    """Each index is computed by itself, so that the row has no part in it."""
+    indices, shape = batch.again(input_indices=joined(batch.stack("input_indices")))
+    return [parted(indices, batch.rows), repeated(shape, batch.rows)]
+
+
+@composes("SparseSlice")
+def sparse_slice(batch: Batch) -> Sequence[Any]:
+    start, size = batch.shared("start"), batch.shared("size")
+    made = batch.again(
+        **all_rows(batch, "indices", "values", "shape"),
+        start=tf.concat([[tf.constant(0, tf.int64)], start], 0),
+        size=tf.concat([[tf.cast(batch.rows, tf.int64)], size], 0),
+    )
+    return sparse_rows(batch, *made)
+
+
+@composes("SparseConcat")
+def sparse_concat(batch: Batch) -> Sequence[Any]:
+    axis = batch.attributes["concat_dim"]
+    inputs = [
+        row_in_front(batch, indices, values, shape)
+        for indices, values, shape in zip(
+            batch.stack("indices"), batch.stack("values"), known_shapes(batch, "shapes"), strict=True
+        )
+    ]
+    indices, values, shapes = map(list, zip(*inputs, strict=True))
+    attributes = {"concat_dim": axis + 1 if axis >= 0 else axis}
+    return sparse_rows(batch, *batch.again(attributes=attributes, indices=indices, values=values, shapes=shapes))
+
+
+def known_shapes(batch: Batch, name: str) -> list[np.ndarray]:
+    """The shapes of a list of sparse tensors of a row.
+
+    Raises:
+      RefusedError: one varies, is not known, or is none that can be had once for each row.
+    """
+    shapes = [tf.get_static_value(shape) for shape in batch.shared(name)]
+    if any(shape is None or (shape < 0).any() or math.prod(map(int, shape)) > _MAX_ELEMENTS for shape in shapes):
+        raise RefusedError(f"{name} are no shapes that rows may have together")
+    return shapes
+
+
+@composes("SparseSplit")
+def sparse_split(batch: Batch) -> Sequence[list[Any]]:
+    axis = batch.known("split_dim")
+    made = batch.again(
+        **all_rows(batch, "indices", "values", "shape"), split_dim=tf.constant(axis + (axis >= 0), tf.int64)
+    )
+    parts = [sparse_rows(batch, *part) for part in zip(*made, strict=True)]
+    return [list(outputs) for outputs in zip(*parts, strict=True)]
+
+
+# -- of two sparse tensors ---------------------------------------------------------------------------------------------
+
+
+def both(batch: Batch) -> dict[str, tf.Tensor]:
+    first = all_rows(batch, "a_indices", "a_values", "a_shape")
+    return first | all_rows(batch, "b_indices", "b_values", "b_shape")
+
+
+@composes("SparseAdd")
+def sparse_add(batch: Batch) -> Sequence[Any]:
+    return sparse_rows(batch, *batch.again(**both(batch)))
+
+
+@composes("SparseSparseMaximum", "SparseSparseMinimum")
+def sparse_sparse(batch: Batch) -> Sequence[Ragged]:
+    return rows_of(batch, *batch.again(**both(batch)))
+
+
+@composes("SparseAddGrad")
+def sparse_add_grad(batch: Batch) -> Sequence[tf.Tensor]:
+    indices = {name: joined(with_row(batch, batch.stack(name))) for name in ("a_indices", "b_indices", "sum_indices")}
+    made = batch.again(backprop_val_grad=joined(batch.stack("backprop_val_grad")), **indices)
+    return [parted(item, batch.rows) for item in made]
+
+
+@composes("SparseSliceGrad")
+def sparse_slice_grad(batch: Batch) -> Sequence[tf.Tensor]:
+    made = batch.again(
+        backprop_val_grad=joined(batch.stack("backprop_val_grad")),
+        input_indices=joined(with_row(batch, batch.stack("input_indices"))),
+        input_start=tf.concat([[tf.constant(0, tf.int64)], batch.shared("input_start")], 0),
+        output_indices=joined(with_row(batch, batch.stack("output_indices"))),
+    )
+    return [parted(made[0], batch.rows)]
+
+
+@composes("EditDistance")
+def edit_distance(batch: Batch) -> Sequence[tf.Tensor]:
+    refuse_vectors(batch.row_shape("truth_shape")[0])
+    first = all_rows(batch, "hypothesis_indices", "hypothesis_values", "hypothesis_shape")
+    return dense(batch, batch.again(**first, **all_rows(batch, "truth_indices", "truth_values", "truth_shape")))
+
+
+# -- sets: the last axis -----------------------------------------------------------------------------------------------
+
+
+def set_rows(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: tf.Tensor) -> list[Any]:
+    """The sets of each row; the last axis is as long as the longest set of the row."""
+    lengths = greatest(indices[:, -1], indices[:, 0], batch.rows) + 1
+    return [*rows_of(batch, indices, values), tf.concat([repeated(shape[1:-1], batch.rows), lengths[:, None]], 1)]
+
+
+def greatest(items: tf.Tensor, row_of: tf.Tensor, rows: tf.Tensor, least: int = -1) -> tf.Tensor:
+    """The greatest item of each row, int64 ``[rows]``; ``least`` where it has none or only lesser ones."""
+    return tf.maximum(tf.math.unsorted_segment_max(items, row_of, rows), least)
+
+
+@composes("SetSize")
+def set_size(batch: Batch) -> Sequence[tf.Tensor]:
+    refuse_vectors(batch.row_shape("set_shape")[0])
+    return dense(batch, batch.again(**all_rows(batch, "set_indices", "set_values", "set_shape")))
+
+
+@composes("DenseToDenseSetOperation")
+def dense_to_dense_set_operation(batch: Batch) -> Sequence[Any]:
+    refuse_vectors(len(batch.row_shape("set1")))
+    return set_rows(batch, *batch.again(set1=batch.stack("set1"), set2=batch.stack("set2")))
+
+
+@composes("DenseToSparseSetOperation")
+def dense_to_sparse_set_operation(batch: Batch) -> Sequence[Any]:
+    refuse_vectors(len(batch.row_shape("set1")))
+    second = all_rows(batch, "set2_indices", "set2_values", "set2_shape")
+    return set_rows(batch, *batch.again(set1=batch.stack("set1"), **second))
+
+
+@composes("SparseToSparseSetOperation")
+def sparse_to_sparse_set_operation(batch: Batch) -> Sequence[Any]:
+    refuse_vectors(batch.row_shape("set1_shape")[0])
+    first = all_rows(batch, "set1_indices", "set1_values", "set1_shape")
+    return set_rows(batch, *batch.again(**first, **all_rows(batch, "set2_indices", "set2_values", "set2_shape")))
