@@ -7,13 +7,17 @@ case of its operators and every choice of the inputs that vary.
 
 from tfsql.kernel.composed import (  # noqa: F401 (registers what is in them)
     arrays,
+    bincounts,
     choices,
     draws,
     folds,
     gradients,
     numbers,
     partitions,
+    raggeds,
     scatters,
+    segments,
+    sequences,
     sparse,
     suppression,
     texts,

@@ -115,6 +115,12 @@ def rows_of(batch: Batch, indices: tf.Tensor, values: tf.Tensor) -> list[Ragged]
     return [cut_by_row(item, indices[:, 0], batch.rows) for item in (indices[:, 1:], values)]
 
 
+def unfolded(indices: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Indices of which ``row_folded`` has folded the first, as each row has them; and the number of the row of each."""
+    row_of = indices[:, 0] // max(length, 1)
+    return tf.concat([indices[:, :1] - row_of[:, None] * length, indices[:, 1:]], 1), row_of
+
+
 def sparse_rows(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: tf.Tensor) -> list[Any]:
     """The sparse tensor of each row, from one whose first index is the row."""
     return [*rows_of(batch, indices, values), repeated(shape[1:], batch.rows)]
@@ -325,6 +331,17 @@ def edit_distance(batch: Batch) -> Sequence[tf.Tensor]:
     return dense(batch, batch.again(**first, **all_rows(batch, "truth_indices", "truth_values", "truth_shape")))
 
 
+def sparse_of(batch: Batch, indices: tf.Tensor, values: tf.Tensor, length: int) -> list[Any]:
+    """Indices, values and shape of each row's sparse matrix, from one of ``length`` lines for each.
+
+    A matrix is as wide as its last value tells.
+    """
+    own, row_of = unfolded(indices, length)
+    widths = greatest(own[:, 1], row_of, batch.rows) + 1
+    shapes = tf.stack([tf.fill([batch.rows], tf.constant(length, tf.int64)), widths], 1)
+    return [cut_by_row(own, row_of, batch.rows), cut_by_row(values, row_of, batch.rows), shapes]
+
+
 # -- sets: the last axis -----------------------------------------------------------------------------------------------
 
 
@@ -363,3 +380,10 @@ def sparse_to_sparse_set_operation(batch: Batch) -> Sequence[Any]:
     refuse_vectors(batch.row_shape("set1_shape")[0])
     first = all_rows(batch, "set1_indices", "set1_values", "set1_shape")
     return set_rows(batch, *batch.again(**first, **all_rows(batch, "set2_indices", "set2_values", "set2_shape")))
+
+
+@composes("SerializeManySparse")
+def serialize_many_sparse(batch: Batch) -> Sequence[tf.Tensor]:
+    refuse_vectors(batch.row_shape("sparse_shape")[0])
+    (made,) = batch.again(**all_rows(batch, "sparse_indices", "sparse_values", "sparse_shape", row_folded))
+    return [parted(made, batch.rows)]
