@@ -12,6 +12,7 @@ from batching_trials import Trial
 from tfsql.infer import Inference
 from tfsql.kernel.graph import Program
 from tfsql.kernel.lift import NeedsLoopError, batched
+from tfsql.registry import operator_spec
 from tfsql.registry.cases import Case, Draw, cases_of
 from tfsql.tree import Constant, Leaf, Node, Output, Record
 from tfsql.types import TensorType
@@ -45,17 +46,25 @@ def _is_candidate(leaf: Leaf) -> bool:
 
 def _leaves(case: Case) -> dict[str, Leaf]:
     """Every input that is no list and no text, as if it came from a column."""
-    kinds = {name: _kind(item) for name, item in case.inputs.items()}
+    spec = operator_spec(case.operator)
+    assert spec is not None
+    dtypes = {argument.name: argument.dtype for argument in spec.inputs}
+    kinds = {name: _kind(item, dtypes[name]) for name, item in case.inputs.items()}
     return {name: Leaf(name, kind, 0) for name, kind in kinds.items() if kind is not None}
 
 
-def _kind(item: Any) -> TensorType | None:
+def _kind(item: Any, dtype: str | None) -> TensorType | None:
+    """The type of a column of an input.
+
+    Args:
+      dtype: the only one that the operator takes, if it is one.
+    """
     if isinstance(item, Draw):
         return TensorType(item.storage, item.shape, item.is_bytes) if item.dtype == item.storage else None
     value = None if isinstance(item, list) else np.asarray(item.value)
     if value is None or value.dtype.kind not in "if":
         return None
-    return TensorType(item.dtype or ("int32" if value.dtype.kind == "i" else "float32"), value.shape)
+    return TensorType(item.dtype or dtype or ("int32" if value.dtype.kind == "i" else "float32"), value.shape)
 
 
 def _is_batched(case: Case, leaves: Mapping[str, Leaf], fixed: tuple[str, ...]) -> bool | None:

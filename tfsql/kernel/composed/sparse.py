@@ -197,13 +197,23 @@ def sparse_softmax(batch: Batch) -> Sequence[tf.Tensor]:
     return [parted(made[0], batch.rows)]
 
 
-def reduction(batch: Batch) -> list[tf.Tensor]:
-    """The outputs of a reduction of all rows, whose axes are counted one higher."""
-    rank, axes = batch.row_shape("input_shape")[0], batch.known("reduction_axes")
+def behind_row(axes: Any, rank: int) -> np.ndarray:
+    """The numbers of axes of a row as they are behind the number of the row.
+
+    Raises:
+      RefusedError: a row has no such axis.
+    """
+    axes = np.asarray(axes)
     if ((axes < -rank) | (axes >= rank)).any():
         raise RefusedError("there is no such axis")
+    return np.asarray(np.where(axes < 0, axes, axes + 1))
+
+
+def reduction(batch: Batch) -> list[tf.Tensor]:
+    """The outputs of a reduction of all rows, whose axes are counted one higher."""
+    axes = behind_row(batch.known("reduction_axes"), batch.row_shape("input_shape")[0])
     inputs = all_rows(batch, "input_indices", "input_values", "input_shape")
-    return batch.again(**inputs, reduction_axes=tf.constant(np.where(axes < 0, axes, axes + 1), tf.int32))
+    return batch.again(**inputs, reduction_axes=tf.constant(axes, tf.int32))
 
 
 @composes("SparseReduceSum", "SparseReduceMax")
@@ -219,19 +229,15 @@ def sparse_reduce_sparse(batch: Batch) -> Sequence[Any]:
 # -- to sparse tensors -------------------------------------------------------------------------------------------------
 
 
+def distinct(indices: tf.Tensor) -> tf.Tensor:
+    """Sorted indices that are known to be distinct: kernels sort equal ones differently among more of them."""
+    return checked(indices, tf.reduce_any(indices[1:] != indices[:-1], 1))
+
+
 @composes("SparseReorder")
 def sparse_reorder(batch: Batch) -> Sequence[tf.Tensor]:
-    """The place of a value is one more index behind, so that values at one place stay in their order."""
-    shape = known_shape(batch, "input_shape")
-    indices = indices_within(batch, batch.stack("input_indices"), shape)
-    length = tf.shape(indices, tf.int64)[1]
-    places = tf.broadcast_to(tf.range(length)[:, None], tf.concat([tf.shape(indices, tf.int64)[:2], [1]], 0))
-    made = batch.again(
-        input_indices=joined(with_row(batch, tf.concat([indices, places], 2))),
-        input_values=joined(batch.stack("input_values")),
-        input_shape=tf.concat([[tf.cast(batch.rows, tf.int64)], shape, [length]], 0),
-    )
-    return [parted(made[0][:, 1:-1], batch.rows), parted(made[1], batch.rows)]
+    indices, values = batch.again(**all_rows(batch, "input_indices", "input_values", "input_shape"))
+    return [parted(distinct(indices)[:, 1:], batch.rows), parted(values, batch.rows)]
 
 
 @composes("SparseReshape")
@@ -254,16 +260,12 @@ def sparse_slice(batch: Batch) -> Sequence[Any]:
 
 @composes("SparseConcat")
 def sparse_concat(batch: Batch) -> Sequence[Any]:
-    axis = batch.attributes["concat_dim"]
-    inputs = [
-        row_in_front(batch, indices, values, shape)
-        for indices, values, shape in zip(
-            batch.stack("indices"), batch.stack("values"), known_shapes(batch, "shapes"), strict=True
-        )
-    ]
-    indices, values, shapes = map(list, zip(*inputs, strict=True))
-    attributes = {"concat_dim": axis + 1 if axis >= 0 else axis}
-    return sparse_rows(batch, *batch.again(attributes=attributes, indices=indices, values=values, shapes=shapes))
+    own = known_shapes(batch, "shapes")
+    axis = behind_row(batch.attributes["concat_dim"], len(own[0]))
+    lists = zip(batch.stack("indices"), batch.stack("values"), own, strict=True)
+    indices, values, shapes = map(list, zip(*(row_in_front(batch, *item) for item in lists), strict=True))
+    made = batch.again(attributes={"concat_dim": int(axis)}, indices=indices, values=values, shapes=shapes)
+    return sparse_rows(batch, distinct(made[0]), *made[1:])
 
 
 def known_shapes(batch: Batch, name: str) -> list[np.ndarray]:
@@ -280,10 +282,8 @@ def known_shapes(batch: Batch, name: str) -> list[np.ndarray]:
 
 @composes("SparseSplit")
 def sparse_split(batch: Batch) -> Sequence[list[Any]]:
-    axis = batch.known("split_dim")
-    made = batch.again(
-        **all_rows(batch, "indices", "values", "shape"), split_dim=tf.constant(axis + (axis >= 0), tf.int64)
-    )
+    axis = tf.constant(behind_row(batch.known("split_dim"), batch.row_shape("shape")[0]), tf.int64)
+    made = batch.again(**all_rows(batch, "indices", "values", "shape"), split_dim=axis)
     parts = [sparse_rows(batch, *part) for part in zip(*made, strict=True)]
     return [list(outputs) for outputs in zip(*parts, strict=True)]
 
