@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from batching_trials import choices, variants
 from differential import call_text, check_rows, expected_rows, results, table_of
 
 import tfsql
+from tfsql.infer import clean_message
 from tfsql.kernel.composed import COMPOSITIONS
 from tfsql.registry import operator_spec
 from tfsql.registry.cases import Case, Draw, cases_of
@@ -86,6 +89,71 @@ def test_random_operators_are_composed_only_without_a_seed() -> None:
         spec = operator_spec(name)
         assert spec is not None
         assert spec.is_stateful
+
+
+# A case, one of its inputs, and a value of it that is wrong in its row but might be right in the stack of the rows.
+WRONG: list[tuple[str, str, Any]] = [
+    ("SparseToDense", "sparse_indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("SparseToDense", "sparse_indices", [[0, 1], [0, 0], [1, 2], [2, 0]]),
+    ("SparseReduceSum", "input_indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("SparseReduceSumSparse", "input_indices", [[0, 0], [0, 1], [1, 2], [-1, 0]]),
+    ("SparseReshape", "input_indices", [[0, 0], [0, 1], [1, 2], [3, 1]]),
+    ("SparseSoftmax", "sp_indices", [[0, 0], [0, 1], [1, 2], [3, 1]]),
+    ("SparseSlice", "indices", [[0, 0], [0, 1], [1, 2], [3, 1]]),
+    ("SparseSlice", "indices", [[0, 0], [0, 1], [1, 2], [-1, 1]]),
+    ("SparseReorder-in any order", "input_indices", [[0, 0], [0, 0], [1, 2], [0, 0], [0, 1]]),
+    ("SparseConcat", "indices_0", [[0, 0], [0, 1], [1, 2], [3, 1]]),
+    ("SparseSplit", "indices", [[0, 0], [0, 1], [1, 2], [1, 4]]),
+    ("SparseAdd", "a_indices", [[0, 0], [0, 1], [1, 2], [1, 4]]),
+    ("SparseSparseMaximum", "a_indices", [[0, 1], [0, 0], [1, 2], [1, 3]]),
+    ("SparseTensorDenseAdd", "a_indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("SparseTensorDenseMatMul", "a_indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("SparseFillEmptyRows", "indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("SparseFillEmptyRowsGrad", "reverse_index_map", [0, 5, 1]),
+    ("RaggedFillEmptyRows", "value_rowids", [0, 1, 2, 3]),
+    ("SerializeManySparse", "sparse_indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("SetSize-strings", "set_indices", [[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0], [1, 2, 0], [2, 0, 0]]),
+    ("SparseToSparseSetOperation-all vary", "set1_indices", [[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 1]]),
+    ("EditDistance-all vary", "truth_indices", [[0, 0, 0], [0, 0, 1], [1, 1, 0], [1, 2, 0], [1, 2, 1]]),
+    ("SparseSegmentSumGrad", "segment_ids", [0, 1, 1, 2, 3]),
+    ("SparseSegmentSumGradV2", "indices", [0, 1, 1, 2, 4]),
+    ("Bincount", "arr", [0, 1, -1, 2, 3, 4]),
+    ("SparseBincount", "indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("SparseBincount", "values", [0, 1, -1, 2]),
+    ("RaggedBincount", "splits", [0, 2, 5]),
+    ("SparseCountSparseOutput", "indices", [[0, 0], [0, 1], [1, 2], [3, 0]]),
+    ("RaggedCountSparseOutput", "splits", [1, 2, 6]),
+    ("RaggedGather", "indices", [0, 3]),
+    ("RaggedTensorToSparse", "rt_nested_splits_0", [0, 3, 2, 6]),
+    ("RaggedTensorToTensor", "row_partition_tensors_0", [0, 2, 3, 5]),
+    ("RaggedCross", "ragged_row_splits_0", [0, 5, 4]),
+    ("SparseCrossV2", "indices_0", [[0, 0], [1, 1], [2, 0]]),
+    ("CTCLoss-labels vary", "labels_indices", [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [3, 0]]),
+    ("CTCGreedyDecoder", "sequence_length", [2, 5]),
+    ("ParseExample", "serialized", [b"", b"no message"]),
+]
+
+
+def case_of(identity: str) -> Case:
+    return next(case for case in CASES if case.id == identity)
+
+
+@pytest.mark.parametrize(("identity", "name", "value"), WRONG)
+def test_a_wrong_row_is_what_it_is_by_itself(con: tfsql.Connection, identity: str, name: str, value: Any) -> None:
+    """It fails with TensorFlow's own error, or gives what TensorFlow gives, and touches no other row."""
+    case = case_of(identity)
+    rows = case.rows(7)
+    rows[3] = rows[3] | {name: np.asarray(value, rows[3][name].dtype)}
+    sql, table = query(case, {}), table_of(case, rows, rows[0])
+    try:
+        wanted, message = expected_rows(case, rows), ""
+    except tf.errors.OpError as error:
+        wanted, message = [], clean_message(error)
+    if message:
+        with pytest.raises(tfsql.TfsqlError, match=rf"{re.escape(message)}.*\(row 3\)"):
+            results(con, sql, None, table)
+    else:
+        check_rows(results(con, sql, None, table), wanted, case)
 
 
 @pytest.mark.sweep

@@ -20,7 +20,7 @@ _RANK_MESSAGE = re.compile(r"must be (?:at least )?rank (\d+)\S* but is rank (\d
 def clean_message(error: Exception) -> str:
     """TensorFlow's own sentence without the node, the shapes and the traceback around it."""
     message = getattr(error, "message", None) or str(error)
-    in_a_graph = re.search(r"(?:^|\n)([^\n]+)\n\t ?\[\[", message)
+    in_a_graph = re.search(r"(?:^|\n)([^\n]+(?:\n {2,}[^\n]+)*)\s*\n\t ?\[\[", message)
     message = in_a_graph.group(1) if in_a_graph else message
     message = re.split(r" for '?\{\{node|\n\n|, with input shapes| with input shapes", message)[0]
     message = re.sub(r"^(?:.*: )?assertion failed: \[(.*)\]$", r"\1", message)
