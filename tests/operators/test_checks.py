@@ -80,3 +80,19 @@ def test_shapes_of_rows_in_a_loop_are_seen_by_the_shape_function(con: tfsql.Conn
     sql = "SELECT tf_MatMul(x, x) AS y FROM (VALUES ([[4]]::FLOAT[][]), ([[4, 5]]::FLOAT[][])) AS t(x)"
     with pytest.raises(tfsql.TfsqlError, match=r"Dimensions must be equal, but are 2 and 1 .*\(row 1\)"):
         con.sql(sql).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("tf_RaggedBincount([0, 2], x, 3, [1.0]::FLOAT[1])", "weights must be as many as values, or none"),
+        ("tf_SparseBincount([[0, 0], [1, 1]], x, [2, 2], 3, [1.0]::FLOAT[1])", "weights must be as many as values"),
+        (
+            "tf_SparseSegmentSumGrad([[1.0]]::FLOAT[1][1], x[2:1]::INTEGER[], x[2:1]::INTEGER[], 2)",
+            "indices must not be empty",
+        ),
+    ],
+)
+def test_memory_that_is_no_tensor_of_the_call_is_not_read(con: tfsql.Connection, call: str, reason: str) -> None:
+    with pytest.raises(tfsql.TfsqlError, match=reason):
+        con.sql(f"SELECT {call} AS y FROM (VALUES ([0, 1]::INTEGER[2])) AS t(x)").fetchall()
