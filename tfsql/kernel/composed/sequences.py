@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, cut
+from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, cut, cut_by_row
 from tfsql.kernel.composed.raggeds import lengths_between, lines_of, parted_nest
-from tfsql.kernel.composed.sparse import joined, parted, sparse_of, within
+from tfsql.kernel.composed.sparse import greatest, joined, parted, sparse_of, unfolded, within
 
 # -- connectionist temporal classification -----------------------------------------------------------------------------
 
@@ -85,8 +85,55 @@ def parse_example(batch: Batch) -> Sequence[Any]:
     return [*sparse_features(batch, indices, values), [parted(item, batch.rows) for item in dense]]
 
 
-@composes("ParseSequenceExampleV2")
+@composes("ParseSequenceExample")
 def parse_sequence_example(batch: Batch) -> Sequence[Any]:
+    """How many features a list has, its values do not tell: they are parsed once more, as ragged tensors."""
+    if batch.attributes["Nfeature_list_dense"]:
+        raise RefusedError("lists of dense features have the length of the longest")
+    inputs = messages(batch, "debug_name", "context_dense_shapes")
+    made = batch.again(**inputs)
+    counts = features_of_lists(batch, inputs["serialized"])
+    lists = [list_of(batch, *item) for item in zip(made[4], made[5], counts, strict=True)]
+    return [
+        *sparse_features(batch, made[0], made[1]),
+        [parted(item, batch.rows) for item in made[3]],
+        *([item[part] for item in lists] for part in range(3)),
+        *([], []),
+    ]
+
+
+def features_of_lists(batch: Batch, serialized: tf.Tensor) -> list[tf.Tensor]:
+    """How many features the longest of each row's lists has, int64 ``[rows]``; by the keys of sparse lists."""
+    types = [tf.as_dtype(dtype) for dtype in batch.attributes["feature_list_sparse_types"]]
+    if not types:
+        return []
+    none = tf.zeros([0], tf.string)
+    names = ("context_sparse", "context_dense", "context_ragged", "feature_list_sparse", "feature_list_dense")
+    made = tf.raw_ops.ParseSequenceExampleV2(
+        serialized=serialized,
+        debug_name=none,
+        **{f"{name}_keys": none for name in names},
+        feature_list_ragged_keys=tf.constant(batch.attributes["feature_list_sparse_keys"]),
+        feature_list_dense_missing_assumed_empty=tf.zeros([0], tf.bool),
+        context_dense_defaults=[],
+        feature_list_ragged_value_types=types,
+        feature_list_ragged_split_types=[tf.int64] * len(types),
+    )
+    found = [parted(splits[1:] - splits[:-1], batch.rows) for splits in made.feature_list_ragged_outer_splits]
+    return [tf.maximum(tf.reduce_max(lengths, 1), 0) for lengths in found]
+
+
+def list_of(batch: Batch, indices: tf.Tensor, values: tf.Tensor, features: tf.Tensor) -> list[Any]:
+    """Indices, values and shape of each row's lists of sparse features."""
+    length = batch.row_shape("serialized")[0]
+    own, row_of = unfolded(indices, length)
+    widths = greatest(own[:, 2], row_of, batch.rows) + 1
+    shapes = tf.stack([tf.fill([batch.rows], tf.constant(length, tf.int64)), features, widths], 1)
+    return [cut_by_row(own, row_of, batch.rows), cut_by_row(values, row_of, batch.rows), shapes]
+
+
+@composes("ParseSequenceExampleV2")
+def parse_sequence_example_v2(batch: Batch) -> Sequence[Any]:
     """Lists of sparse and dense features have shapes that their values do not tell."""
     if batch.attributes["Nfeature_list_sparse"] or batch.attributes["Nfeature_list_dense"]:
         raise RefusedError("lists of sparse or dense features have the length of the longest")
