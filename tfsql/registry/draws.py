@@ -50,7 +50,7 @@ class Draw:
         if self.storage == "string":
             return np.asarray(drawn, object)
         if self.storage in COMPLEX_PART and not np.iscomplexobj(drawn):
-            drawn = drawn + 1j * generator.permuted(np.asarray(drawn))
+            drawn = drawn + 1j * generator.permuted(np.ravel(drawn)).reshape(np.shape(drawn))
         return np.asarray(drawn).astype(self.storage)
 
 
