@@ -195,8 +195,9 @@ def unfold(folded: tf.Tensor, rows: tf.Tensor, axis: int = 0) -> tf.Tensor:
     shape = tf.shape(folded)
     parts = [shape[:axis], [rows, shape[axis] // rows], shape[axis + 1 :]]
     parted = tf.reshape(folded, tf.concat(parts, 0))
-    order = [axis, *range(axis), *range(axis + 1, folded.shape.rank + 1)]
-    return tf.transpose(parted, order) if axis else parted
+    if not axis:
+        return parted
+    return tf.transpose(parted, [axis, *range(axis), *range(axis + 1, folded.shape.rank + 1)])
 
 
 # -- ragged rows -------------------------------------------------------------------------------------------------------

@@ -8,16 +8,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsql.kernel.composed.batch import Batch, RefusedError, composes, cut_by_row
+from tfsql.kernel.composed.batch import Batch, RefusedError, composes, cut_by_row, fold, unfold
 from tfsql.kernel.composed.raggeds import joined_splits
 from tfsql.kernel.composed.sparse import (
     all_rows,
     checked,
     dense,
     greatest,
-    joined,
     known_shape,
-    parted,
     row_folded,
     row_in_front,
     unfolded,
@@ -57,8 +55,8 @@ def sparse_bincount(batch: Batch) -> Sequence[tf.Tensor]:
     refuse_other_weights(batch, "values")
     inputs = all_rows(batch, "indices", "values", "dense_shape", row_folded)
     inputs["values"] = checked(inputs["values"], inputs["values"] >= 0)
-    (made,) = batch.again(**inputs, weights=joined(batch.stack("weights")))
-    return dense(batch, [parted(made, batch.rows)])
+    (made,) = batch.again(**inputs, weights=fold(batch.stack("weights")))
+    return dense(batch, [unfold(made, batch.rows)])
 
 
 @composes("RaggedBincount")
@@ -66,8 +64,8 @@ def ragged_bincount(batch: Batch) -> Sequence[tf.Tensor]:
     refuse_other_weights(batch, "values")
     values = batch.stack("values")
     splits = joined_splits(batch, batch.stack("splits"), values.shape[1])
-    (made,) = batch.again(splits=splits, values=joined(values), weights=joined(batch.stack("weights")))
-    return dense(batch, [parted(made, batch.rows)])
+    (made,) = batch.again(splits=splits, values=fold(values), weights=fold(batch.stack("weights")))
+    return dense(batch, [unfold(made, batch.rows)])
 
 
 # -- to sparse tensors -------------------------------------------------------------------------------------------------
@@ -103,7 +101,7 @@ def dense_count_sparse_output(batch: Batch) -> Sequence[Any]:
         raise RefusedError("values are no matrix")
     lines = [countable(batch, "values"), batch.stack("weights")]
     if len(shape) == 2:
-        lines = [joined(item) for item in lines]
+        lines = [fold(item) for item in lines]
     made = batch.again(values=lines[0], weights=lines[1])
     return counted(batch, made, 1 if len(shape) == 1 else shape[0], is_vector=len(shape) == 1)
 
@@ -113,7 +111,7 @@ def sparse_count_sparse_output(batch: Batch) -> Sequence[Any]:
     shape = known_shape(batch, "dense_shape")
     lay = row_in_front if len(shape) == 1 else row_folded
     indices, values, lines = lay(batch, batch.stack("indices"), countable(batch, "values"), shape)
-    made = batch.again(indices=indices, values=values, dense_shape=lines, weights=joined(batch.stack("weights")))
+    made = batch.again(indices=indices, values=values, dense_shape=lines, weights=fold(batch.stack("weights")))
     return counted(batch, made, 1 if len(shape) == 1 else int(shape[0]), is_vector=len(shape) == 1)
 
 
@@ -121,5 +119,5 @@ def sparse_count_sparse_output(batch: Batch) -> Sequence[Any]:
 def ragged_count_sparse_output(batch: Batch) -> Sequence[Any]:
     values = countable(batch, "values")
     splits = joined_splits(batch, batch.stack("splits"), values.shape[1])
-    made = batch.again(splits=splits, values=joined(values), weights=joined(batch.stack("weights")))
+    made = batch.again(splits=splits, values=fold(values), weights=fold(batch.stack("weights")))
     return counted(batch, made, batch.row_shape("splits")[0] - 1)

@@ -8,15 +8,24 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, counts, cut, cut_by_row, repeated
+from tfsql.kernel.composed.batch import (
+    Batch,
+    Ragged,
+    RefusedError,
+    composes,
+    counts,
+    cut,
+    cut_by_row,
+    fold,
+    repeated,
+    unfold,
+)
 from tfsql.kernel.composed.scatters import with_row
 from tfsql.kernel.composed.sparse import (
     all_rows,
     checked,
     filled,
-    joined,
     known_shapes,
-    parted,
     row_folded,
     rows_of,
     sparse_of,
@@ -68,7 +77,7 @@ def ragged_range(batch: Batch) -> Sequence[Ragged]:
     whole = {
         name: item if item.shape.rank == 2 else tf.repeat(item[:, None], length, 1) for name, item in inputs.items()
     }
-    splits, values = batch.again(**{name: joined(item) for name, item in whole.items()})
+    splits, values = batch.again(**{name: fold(item) for name, item in whole.items()})
     made, borders = parted_splits(splits, lines_of(batch, length))
     return [made, cut(values, lengths_between(borders))]
 
@@ -110,7 +119,7 @@ def nest_of(batch: Batch, lists: str, values: str) -> tuple[list[tf.Tensor], tf.
     """The ragged tensors of all rows end to end: row splits, values, and how many lines a row has at each level."""
     splits, flat = batch.stack(lists), batch.stack(values)
     lengths = [*(item.shape[1] - 1 for item in splits), flat.shape[1]]
-    return [joined_splits(batch, *item) for item in zip(splits, lengths[1:], strict=True)], joined(flat), lengths
+    return [joined_splits(batch, *item) for item in zip(splits, lengths[1:], strict=True)], fold(flat), lengths
 
 
 def widest(splits: tf.Tensor) -> tf.Tensor:
@@ -200,7 +209,7 @@ def without_empty_lines(
     return [
         cut_by_row(filled_values, lines, batch.rows),
         tf.reshape(is_empty, tf.stack([tf.cast(batch.rows, tf.int64), length])),
-        parted(places, batch.rows) - before[:, None],
+        unfold(places, batch.rows) - before[:, None],
     ]
 
 
@@ -217,7 +226,7 @@ def sparse_fill_empty_rows(batch: Batch) -> Sequence[Any]:
 
 @composes("RaggedFillEmptyRows")
 def ragged_fill_empty_rows(batch: Batch) -> Sequence[Any]:
-    length, values = batch.shared("nrows"), joined(batch.stack("values"))
+    length, values = batch.shared("nrows"), fold(batch.stack("values"))
     numbers = within(batch.stack("value_rowids"), length)
     lines, *made = batch.again(
         value_rowids=tf.reshape(numbers + tf.cast(tf.range(batch.rows), tf.int64)[:, None] * length, [-1]),
@@ -252,7 +261,7 @@ def folded_lists(batch: Batch, indices: str, values: str, shapes: str, dense_inp
     lists = zip(batch.stack(indices), batch.stack(values), known_shapes(batch, shapes), strict=True)
     made = [row_folded(batch, *item) for item in lists]
     found: dict[str, Any] = {name: [item[part] for item in made] for part, name in enumerate((indices, values, shapes))}
-    return found | {dense_inputs: [joined(item) for item in batch.stack(dense_inputs)]}
+    return found | {dense_inputs: [fold(item) for item in batch.stack(dense_inputs)]}
 
 
 @composes("SparseCross", "SparseCrossV2", "SparseCrossHashed")
@@ -269,7 +278,7 @@ def ragged_cross(batch: Batch) -> Sequence[Any]:
     sizes = [int(shape[0]) for shape in known_shapes(batch, "sparse_shape")]
     lengths = [*(item.shape[1] - 1 for item in lists), *sizes, *(item.shape[1] for item in batch.stack("dense_inputs"))]
     flat, splits = batch.again(
-        ragged_values=[joined(item) for item in values],
+        ragged_values=[fold(item) for item in values],
         ragged_row_splits=[
             joined_splits(batch, *item) for item in zip(lists, (v.shape[1] for v in values), strict=True)
         ],

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tfsql.kernel.composed.batch import Batch, Ragged, composes, cut_by_row
-from tfsql.kernel.composed.sparse import joined, parted, within
+from tfsql.kernel.composed.batch import Batch, Ragged, composes, cut_by_row, fold, unfold
+from tfsql.kernel.composed.sparse import within
 
 
 def segment_gradient(batch: Batch, size: str) -> list[tf.Tensor]:
@@ -20,13 +20,13 @@ def segment_gradient(batch: Batch, size: str) -> list[tf.Tensor]:
 
     length = batch.shared(size)
     inputs = {"indices": shifted("indices", length), "segment_ids": shifted("segment_ids", grad.shape[1])}
-    return batch.again(grad=joined(grad), **inputs, **{size: length * batch.rows})
+    return batch.again(grad=fold(grad), **inputs, **{size: length * batch.rows})
 
 
 @composes("SparseSegmentSumGrad", "SparseSegmentMeanGrad", "SparseSegmentSqrtNGrad")
 def sparse_segment_grad(batch: Batch) -> Sequence[tf.Tensor]:
     (made,) = segment_gradient(batch, "output_dim0")
-    return [parted(made, batch.rows)]
+    return [unfold(made, batch.rows)]
 
 
 @composes("SparseSegmentSumGradV2", "SparseSegmentMeanGradV2", "SparseSegmentSqrtNGradV2")

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, cut, cut_by_row
+from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, cut, cut_by_row, fold, unfold
 from tfsql.kernel.composed.raggeds import lengths_between, lines_of, parted_nest
-from tfsql.kernel.composed.sparse import greatest, joined, parted, sparse_of, unfolded, within
+from tfsql.kernel.composed.sparse import greatest, sparse_of, unfolded, within
 
 # -- connectionist temporal classification -----------------------------------------------------------------------------
 
@@ -25,7 +25,7 @@ def sequences(batch: Batch) -> dict[str, tf.Tensor]:
         raise RefusedError("inputs have another rank than 3")
     time, classes = inputs.shape[1], inputs.shape[3]
     together = tf.reshape(tf.transpose(inputs, [1, 0, 2, 3]), [time, batch.rows * inputs.shape[2], classes])
-    return {"inputs": together, "sequence_length": joined(batch.stack("sequence_length"))}
+    return {"inputs": together, "sequence_length": fold(batch.stack("sequence_length"))}
 
 
 @composes("CTCLoss")
@@ -34,16 +34,16 @@ def ctc_loss(batch: Batch) -> Sequence[tf.Tensor]:
     first, rest = tf.split(batch.stack("labels_indices"), [1, 1], axis=2)
     numbers = tf.cast(tf.range(batch.rows), tf.int64)[:, None, None]
     indices = tf.concat([within(first, length) + numbers * length, rest], 2)
-    values = joined(batch.stack("labels_values"))
-    loss, gradient = batch.again(**sequences(batch), labels_indices=joined(indices), labels_values=values)
+    values = fold(batch.stack("labels_values"))
+    loss, gradient = batch.again(**sequences(batch), labels_indices=fold(indices), labels_values=values)
     gradient = tf.reshape(gradient, [time, batch.rows, length, classes])
-    return [parted(loss, batch.rows), tf.transpose(gradient, [1, 0, 2, 3])]
+    return [unfold(loss, batch.rows), tf.transpose(gradient, [1, 0, 2, 3])]
 
 
 @composes("CTCGreedyDecoder")
 def ctc_greedy_decoder(batch: Batch) -> Sequence[Any]:
     indices, values, _, logarithm = batch.again(**sequences(batch))
-    return [*sparse_of(batch, indices, values, batch.row_shape("inputs")[1]), parted(logarithm, batch.rows)]
+    return [*sparse_of(batch, indices, values, batch.row_shape("inputs")[1]), unfold(logarithm, batch.rows)]
 
 
 @composes("CTCBeamSearchDecoder")
@@ -51,7 +51,7 @@ def ctc_beam_search_decoder(batch: Batch) -> Sequence[Any]:
     indices, values, _, logarithm = batch.again(**sequences(batch))
     length = batch.row_shape("inputs")[1]
     paths = [sparse_of(batch, *path, length) for path in zip(indices, values, strict=True)]
-    return [*(list(part) for part in zip(*paths, strict=True)), parted(logarithm, batch.rows)]
+    return [*(list(part) for part in zip(*paths, strict=True)), unfold(logarithm, batch.rows)]
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------
@@ -76,13 +76,13 @@ def messages(batch: Batch, names: str, *shapes: str) -> dict[str, tf.Tensor]:
         raise RefusedError("messages are no vector, or names are not as many")
     if not all(shape.is_fully_defined() for shape in dense_shapes):
         raise RefusedError("a dense feature has no shape")
-    return {name: joined(batch.stack(name)) for name in ("serialized", names)}
+    return {name: fold(batch.stack(name)) for name in ("serialized", names)}
 
 
 @composes("ParseExample")
 def parse_example(batch: Batch) -> Sequence[Any]:
     indices, values, _, dense = batch.again(**messages(batch, "names", "dense_shapes"))
-    return [*sparse_features(batch, indices, values), [parted(item, batch.rows) for item in dense]]
+    return [*sparse_features(batch, indices, values), [unfold(item, batch.rows) for item in dense]]
 
 
 @composes("ParseSequenceExample")
@@ -96,7 +96,7 @@ def parse_sequence_example(batch: Batch) -> Sequence[Any]:
     lists = [list_of(batch, *item) for item in zip(made[4], made[5], counts, strict=True)]
     return [
         *sparse_features(batch, made[0], made[1]),
-        [parted(item, batch.rows) for item in made[3]],
+        [unfold(item, batch.rows) for item in made[3]],
         *([item[part] for item in lists] for part in range(3)),
         *([], []),
     ]
@@ -119,7 +119,7 @@ def features_of_lists(batch: Batch, serialized: tf.Tensor) -> list[tf.Tensor]:
         feature_list_ragged_value_types=types,
         feature_list_ragged_split_types=[tf.int64] * len(types),
     )
-    found = [parted(splits[1:] - splits[:-1], batch.rows) for splits in made.feature_list_ragged_outer_splits]
+    found = [unfold(splits[1:] - splits[:-1], batch.rows) for splits in made.feature_list_ragged_outer_splits]
     return [tf.maximum(tf.reduce_max(lengths, 1), 0) for lengths in found]
 
 
@@ -143,7 +143,7 @@ def parse_sequence_example_v2(batch: Batch) -> Sequence[Any]:
     lists = [parted_ragged(lines, *item) for item in zip(made[11], made[12], made[13], strict=True)]
     return [
         *sparse_features(batch, made[0], made[1]),
-        [parted(item, batch.rows) for item in made[3]],
+        [unfold(item, batch.rows) for item in made[3]],
         *([item[part] for item in context] for part in range(2)),
         *([] for _ in range(5)),
         *([item[part] for item in lists] for part in range(3)),

@@ -12,22 +12,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, cut_by_row, repeated
+from tfsql.kernel.composed.batch import Batch, Ragged, RefusedError, composes, cut_by_row, fold, repeated, unfold
 from tfsql.kernel.composed.scatters import with_row
 
 # Greater shapes could not be multiplied by the number of rows.
 _MAX_ELEMENTS = 2**40
-
-
-def joined(stacked: tf.Tensor) -> tf.Tensor:
-    """The items of all rows, ``[rows * length, ...]``, from ``[rows, length, ...]``."""
-    return tf.reshape(stacked, tf.concat([[-1], tf.shape(stacked)[2:]], 0))
-
-
-def parted(items: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Items of all rows as stacked rows, ``[rows, length, ...]``: each row has as many of them."""
-    shape = tf.shape(items)
-    return tf.reshape(items, tf.concat([[rows, shape[0] // tf.maximum(rows, 1)], shape[1:]], 0))
 
 
 def known_shape(batch: Batch, name: str) -> np.ndarray:
@@ -88,8 +77,8 @@ Parts = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 def row_in_front(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: np.ndarray) -> Parts:
     """A sparse tensor of all rows, whose first index is the row: indices, values, shape."""
-    made = joined(with_row(batch, indices_within(batch, indices, shape)))
-    return made, joined(values), tf.concat([tf.cast(batch.rows, tf.int64)[None], shape], 0)
+    made = fold(with_row(batch, indices_within(batch, indices, shape)))
+    return made, fold(values), tf.concat([tf.cast(batch.rows, tf.int64)[None], shape], 0)
 
 
 def row_folded(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: np.ndarray) -> Parts:
@@ -98,7 +87,7 @@ def row_folded(batch: Batch, indices: tf.Tensor, values: tf.Tensor, shape: np.nd
     first, rest = tf.split(indices_within(batch, indices, shape), [1, len(shape) - 1], axis=2)
     made = tf.concat([first + numbers * shape[0], rest], 2)
     length = tf.cast(batch.rows, tf.int64) * shape[0]
-    return joined(made), joined(values), tf.concat([length[None], shape[1:]], 0)
+    return fold(made), fold(values), tf.concat([length[None], shape[1:]], 0)
 
 
 Laying = Callable[[Batch, tf.Tensor, tf.Tensor, np.ndarray], Parts]
@@ -151,12 +140,12 @@ def sparse_to_dense(batch: Batch) -> Sequence[tf.Tensor]:
     if values.shape[1] != indices.shape[1] or defaults.shape.rank != 1:
         raise RefusedError("values are not as many as indices, or the default is no scalar")
     (positions,) = batch.again(
-        sparse_indices=joined(with_row(batch, indices)),
+        sparse_indices=fold(with_row(batch, indices)),
         output_shape=tf.concat([[tf.cast(batch.rows, indices.dtype)], shape], 0),
         sparse_values=tf.range(tf.size(values, tf.int64)),
         default_value=tf.constant(-1, tf.int64),
     )
-    return [filled(batch, positions, joined(values), defaults)]
+    return [filled(batch, positions, fold(values), defaults)]
 
 
 @composes("SparseTensorDenseAdd")
@@ -179,12 +168,12 @@ def sparse_tensor_dense_mat_mul(batch: Batch) -> Sequence[tf.Tensor]:
     right = tf.linalg.adjoint(right) if batch.attributes["adjoint_b"] else right
     (product,) = batch.again(
         attributes={"adjoint_b": False},
-        a_indices=joined(indices),
-        a_values=joined(batch.stack("a_values")),
+        a_indices=fold(indices),
+        a_values=fold(batch.stack("a_values")),
         a_shape=tf.cast(batch.rows, tf.int64) * shape,
-        b=joined(right),
+        b=fold(right),
     )
-    return [parted(product, batch.rows)]
+    return [unfold(product, batch.rows)]
 
 
 # -- over axes ---------------------------------------------------------------------------------------------------------
@@ -194,7 +183,7 @@ def sparse_tensor_dense_mat_mul(batch: Batch) -> Sequence[tf.Tensor]:
 def sparse_softmax(batch: Batch) -> Sequence[tf.Tensor]:
     refuse_vectors(batch.row_shape("sp_shape")[0])
     made = batch.again(**all_rows(batch, "sp_indices", "sp_values", "sp_shape"))
-    return [parted(made[0], batch.rows)]
+    return [unfold(made[0], batch.rows)]
 
 
 def behind_row(axes: Any, rank: int) -> np.ndarray:
@@ -237,14 +226,14 @@ def distinct(indices: tf.Tensor) -> tf.Tensor:
 @composes("SparseReorder")
 def sparse_reorder(batch: Batch) -> Sequence[tf.Tensor]:
     indices, values = batch.again(**all_rows(batch, "input_indices", "input_values", "input_shape"))
-    return [parted(distinct(indices)[:, 1:], batch.rows), parted(values, batch.rows)]
+    return [unfold(distinct(indices)[:, 1:], batch.rows), unfold(values, batch.rows)]
 
 
 @composes("SparseReshape")
 def sparse_reshape(batch: Batch) -> Sequence[tf.Tensor]:
     """Each index is computed by itself, so that the row has no part in it."""
-    indices, shape = batch.again(input_indices=joined(batch.stack("input_indices")))
-    return [parted(indices, batch.rows), repeated(shape, batch.rows)]
+    indices, shape = batch.again(input_indices=fold(batch.stack("input_indices")))
+    return [unfold(indices, batch.rows), repeated(shape, batch.rows)]
 
 
 @composes("SparseSlice")
@@ -308,20 +297,20 @@ def sparse_sparse(batch: Batch) -> Sequence[Ragged]:
 
 @composes("SparseAddGrad")
 def sparse_add_grad(batch: Batch) -> Sequence[tf.Tensor]:
-    indices = {name: joined(with_row(batch, batch.stack(name))) for name in ("a_indices", "b_indices", "sum_indices")}
-    made = batch.again(backprop_val_grad=joined(batch.stack("backprop_val_grad")), **indices)
-    return [parted(item, batch.rows) for item in made]
+    indices = {name: fold(with_row(batch, batch.stack(name))) for name in ("a_indices", "b_indices", "sum_indices")}
+    made = batch.again(backprop_val_grad=fold(batch.stack("backprop_val_grad")), **indices)
+    return [unfold(item, batch.rows) for item in made]
 
 
 @composes("SparseSliceGrad")
 def sparse_slice_grad(batch: Batch) -> Sequence[tf.Tensor]:
     made = batch.again(
-        backprop_val_grad=joined(batch.stack("backprop_val_grad")),
-        input_indices=joined(with_row(batch, batch.stack("input_indices"))),
+        backprop_val_grad=fold(batch.stack("backprop_val_grad")),
+        input_indices=fold(with_row(batch, batch.stack("input_indices"))),
         input_start=tf.concat([[tf.constant(0, tf.int64)], batch.shared("input_start")], 0),
-        output_indices=joined(with_row(batch, batch.stack("output_indices"))),
+        output_indices=fold(with_row(batch, batch.stack("output_indices"))),
     )
-    return [parted(made[0], batch.rows)]
+    return [unfold(made[0], batch.rows)]
 
 
 @composes("EditDistance")
@@ -386,4 +375,4 @@ def sparse_to_sparse_set_operation(batch: Batch) -> Sequence[Any]:
 def serialize_many_sparse(batch: Batch) -> Sequence[tf.Tensor]:
     refuse_vectors(batch.row_shape("sparse_shape")[0])
     (made,) = batch.again(**all_rows(batch, "sparse_indices", "sparse_values", "sparse_shape", row_folded))
-    return [parted(made, batch.rows)]
+    return [unfold(made, batch.rows)]
