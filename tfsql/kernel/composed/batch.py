@@ -87,7 +87,7 @@ class Batch:
         """
         given, rows = self._inputs[name], self.rows
         made = given if self.varies(name) else tf.nest.map_structure(lambda tensor: repeated(tensor, rows), given)
-        if rank is not None and {tensor.shape.rank for tensor in tf.nest.flatten(made)} != {rank + 1}:
+        if rank is not None and not {tensor.shape.rank for tensor in tf.nest.flatten(made)} <= {rank + 1}:
             raise RefusedError(f"{name} must have rank {rank}")
         return made
 

@@ -62,8 +62,8 @@ def sparse_bincount(batch: Batch) -> Sequence[tf.Tensor]:
 @composes("RaggedBincount")
 def ragged_bincount(batch: Batch) -> Sequence[tf.Tensor]:
     refuse_other_weights(batch, "values")
-    values = batch.stack("values")
-    splits = joined_splits(batch, batch.stack("splits"), values.shape[1])
+    values = batch.stack("values", 1)
+    splits = joined_splits(batch, batch.stack("splits", 1), values.shape[1])
     (made,) = batch.again(splits=splits, values=fold(values), weights=fold(batch.stack("weights")))
     return dense(batch, [unfold(made, batch.rows)])
 
@@ -117,7 +117,9 @@ def sparse_count_sparse_output(batch: Batch) -> Sequence[Any]:
 
 @composes("RaggedCountSparseOutput")
 def ragged_count_sparse_output(batch: Batch) -> Sequence[Any]:
+    if len(batch.row_shape("values")) != 1:
+        raise RefusedError("values are no vector")
     values = countable(batch, "values")
-    splits = joined_splits(batch, batch.stack("splits"), values.shape[1])
+    splits = joined_splits(batch, batch.stack("splits", 1), values.shape[1])
     made = batch.again(splits=splits, values=fold(values), weights=fold(batch.stack("weights")))
     return counted(batch, made, batch.row_shape("splits")[0] - 1)

@@ -117,9 +117,10 @@ def parted_nest(nest: Sequence[tf.Tensor], borders: tf.Tensor) -> tuple[list[Rag
 
 def nest_of(batch: Batch, lists: str, values: str) -> tuple[list[tf.Tensor], tf.Tensor, list[int]]:
     """The ragged tensors of all rows end to end: row splits, values, and how many lines a row has at each level."""
-    splits, flat = batch.stack(lists), batch.stack(values)
+    splits, flat = batch.stack(lists, 1), batch.stack(values)
+    folded = fold(flat)
     lengths = [*(item.shape[1] - 1 for item in splits), flat.shape[1]]
-    return [joined_splits(batch, *item) for item in zip(splits, lengths[1:], strict=True)], fold(flat), lengths
+    return [joined_splits(batch, *item) for item in zip(splits, lengths[1:], strict=True)], folded, lengths
 
 
 def widest(splits: tf.Tensor) -> tf.Tensor:
@@ -134,7 +135,7 @@ def ragged_tensor_to_sparse(batch: Batch) -> Sequence[Any]:
     outer = tf.cast(lines_of(batch, lengths[0]), nest[0].dtype)
     indices, flat, _ = batch.again(rt_nested_splits=[outer, *nest], rt_dense_values=values)
     inner = batch.row_shape("rt_dense_values")[1:]
-    axes = [lengths[0], *map(widest, batch.stack("rt_nested_splits")), *inner]
+    axes = [lengths[0], *map(widest, batch.stack("rt_nested_splits", 1)), *inner]
     shapes = tf.stack([tf.broadcast_to(tf.cast(axis, tf.int64), [batch.rows]) for axis in axes], 1)
     return [*rows_of(batch, indices, flat), shapes]
 
@@ -202,7 +203,7 @@ def without_empty_lines(
     """
     positions, is_empty, places = made
     filled_values = tf.gather(
-        tf.concat([batch.stack("default_value"), values], 0),
+        tf.concat([batch.stack("default_value", 0), values], 0),
         tf.where(positions < 0, lines, positions + tf.cast(batch.rows, tf.int64)),
     )
     before = tf.cumsum(counts(lines, batch.rows), exclusive=True)
@@ -226,8 +227,8 @@ def sparse_fill_empty_rows(batch: Batch) -> Sequence[Any]:
 
 @composes("RaggedFillEmptyRows")
 def ragged_fill_empty_rows(batch: Batch) -> Sequence[Any]:
-    length, values = batch.shared("nrows"), fold(batch.stack("values"))
-    numbers = within(batch.stack("value_rowids"), length)
+    length, values = batch.shared("nrows"), fold(batch.stack("values", 1))
+    numbers = within(batch.stack("value_rowids", 1), length)
     lines, *made = batch.again(
         value_rowids=tf.reshape(numbers + tf.cast(tf.range(batch.rows), tf.int64)[:, None] * length, [-1]),
         values=tf.range(tf.size(values, tf.int64)),
@@ -242,7 +243,7 @@ def ragged_fill_empty_rows(batch: Batch) -> Sequence[Any]:
 @composes("SparseFillEmptyRowsGrad", "RaggedFillEmptyRowsGrad")
 def fill_empty_rows_grad(batch: Batch) -> Sequence[tf.Tensor]:
     """The gradient of the default is the sum of those that no value has; in their order, as the kernel adds them."""
-    places, gradients = batch.stack("reverse_index_map"), batch.stack("grad_values")
+    places, gradients = batch.stack("reverse_index_map", 1), batch.stack("grad_values", 1)
     if not gradients.dtype.is_floating and not gradients.dtype.is_integer and not gradients.dtype.is_complex:
         raise RefusedError("gradients are no numbers")
     shape = tf.shape(gradients, tf.int64)
@@ -258,25 +259,29 @@ def fill_empty_rows_grad(batch: Batch) -> Sequence[tf.Tensor]:
 
 def folded_lists(batch: Batch, indices: str, values: str, shapes: str, dense_inputs: str) -> dict[str, Any]:
     """Lists of matrices by the names of their inputs, those of each row below those of the row before."""
-    lists = zip(batch.stack(indices), batch.stack(values), known_shapes(batch, shapes), strict=True)
+    lists = zip(batch.stack(indices, 2), batch.stack(values, 1), known_shapes(batch, shapes), strict=True)
     made = [row_folded(batch, *item) for item in lists]
     found: dict[str, Any] = {name: [item[part] for item in made] for part, name in enumerate((indices, values, shapes))}
-    return found | {dense_inputs: [fold(item) for item in batch.stack(dense_inputs)]}
+    return found | {dense_inputs: [fold(item) for item in batch.stack(dense_inputs, 2)]}
 
 
 @composes("SparseCross", "SparseCrossV2", "SparseCrossHashed")
 def sparse_cross(batch: Batch) -> Sequence[Any]:
     sizes = [int(shape[0]) for shape in known_shapes(batch, "shapes")]
-    length = [*sizes, *(item.shape[1] for item in batch.stack("dense_inputs"))][0]
+    length = [*sizes, *(item.shape[1] for item in batch.stack("dense_inputs", 2))][0]
     indices, values, _ = batch.again(**folded_lists(batch, "indices", "values", "shapes", "dense_inputs"))
     return sparse_of(batch, indices, values, length)
 
 
 @composes("RaggedCross")
 def ragged_cross(batch: Batch) -> Sequence[Any]:
-    values, lists = batch.stack("ragged_values"), batch.stack("ragged_row_splits")
+    values, lists = batch.stack("ragged_values", 1), batch.stack("ragged_row_splits", 1)
     sizes = [int(shape[0]) for shape in known_shapes(batch, "sparse_shape")]
-    lengths = [*(item.shape[1] - 1 for item in lists), *sizes, *(item.shape[1] for item in batch.stack("dense_inputs"))]
+    lengths = [
+        *(item.shape[1] - 1 for item in lists),
+        *sizes,
+        *(item.shape[1] for item in batch.stack("dense_inputs", 2)),
+    ]
     flat, splits = batch.again(
         ragged_values=[fold(item) for item in values],
         ragged_row_splits=[

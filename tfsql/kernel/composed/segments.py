@@ -13,14 +13,15 @@ from tfsql.kernel.composed.sparse import within
 def segment_gradient(batch: Batch, size: str) -> list[tf.Tensor]:
     """The outputs for all rows, of ``size`` lines for each."""
     grad = batch.stack("grad")
+    folded = fold(grad)
 
     def shifted(name: str, limit: int | tf.Tensor) -> tf.Tensor:
-        items = tf.cast(within(batch.stack(name), limit), tf.int64)
+        items = tf.cast(within(batch.stack(name, 1), limit), tf.int64)
         return tf.reshape(items + tf.cast(tf.range(batch.rows), tf.int64)[:, None] * tf.cast(limit, tf.int64), [-1])
 
     length = batch.shared(size)
     inputs = {"indices": shifted("indices", length), "segment_ids": shifted("segment_ids", grad.shape[1])}
-    return batch.again(grad=fold(grad), **inputs, **{size: length * batch.rows})
+    return batch.again(grad=folded, **inputs, **{size: length * batch.rows})
 
 
 @composes("SparseSegmentSumGrad", "SparseSegmentMeanGrad", "SparseSegmentSqrtNGrad")

@@ -25,16 +25,16 @@ def sequences(batch: Batch) -> dict[str, tf.Tensor]:
         raise RefusedError("inputs have another rank than 3")
     time, classes = inputs.shape[1], inputs.shape[3]
     together = tf.reshape(tf.transpose(inputs, [1, 0, 2, 3]), [time, batch.rows * inputs.shape[2], classes])
-    return {"inputs": together, "sequence_length": fold(batch.stack("sequence_length"))}
+    return {"inputs": together, "sequence_length": fold(batch.stack("sequence_length", 1))}
 
 
 @composes("CTCLoss")
 def ctc_loss(batch: Batch) -> Sequence[tf.Tensor]:
     time, length, classes = batch.row_shape("inputs")
-    first, rest = tf.split(batch.stack("labels_indices"), [1, 1], axis=2)
+    first, rest = tf.split(batch.stack("labels_indices", 2), [1, 1], axis=2)
     numbers = tf.cast(tf.range(batch.rows), tf.int64)[:, None, None]
     indices = tf.concat([within(first, length) + numbers * length, rest], 2)
-    values = fold(batch.stack("labels_values"))
+    values = fold(batch.stack("labels_values", 1))
     loss, gradient = batch.again(**sequences(batch), labels_indices=fold(indices), labels_values=values)
     gradient = tf.reshape(gradient, [time, batch.rows, length, classes])
     return [unfold(loss, batch.rows), tf.transpose(gradient, [1, 0, 2, 3])]

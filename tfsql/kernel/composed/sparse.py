@@ -95,7 +95,7 @@ Laying = Callable[[Batch, tf.Tensor, tf.Tensor, np.ndarray], Parts]
 
 def all_rows(batch: Batch, indices: str, values: str, shape: str, lay: Laying = row_in_front) -> dict[str, tf.Tensor]:
     """The sparse tensor of all rows, by the names of its inputs."""
-    made = lay(batch, batch.stack(indices), batch.stack(values), known_shape(batch, shape))
+    made = lay(batch, batch.stack(indices, 2), batch.stack(values, 1), known_shape(batch, shape))
     return dict(zip((indices, values, shape), made, strict=True))
 
 
@@ -137,7 +137,7 @@ def sparse_to_dense(batch: Batch) -> Sequence[tf.Tensor]:
     values, defaults = batch.stack("sparse_values"), batch.stack("default_value")
     if values.shape.rank == 1:
         values = tf.repeat(values[:, None], indices.shape[1], 1)
-    if values.shape[1] != indices.shape[1] or defaults.shape.rank != 1:
+    if values.shape[1:] != indices.shape[1:2] or defaults.shape.rank != 1:
         raise RefusedError("values are not as many as indices, or the default is no scalar")
     (positions,) = batch.again(
         sparse_indices=fold(with_row(batch, indices)),
@@ -153,7 +153,7 @@ def sparse_tensor_dense_add(batch: Batch) -> Sequence[tf.Tensor]:
     if len(batch.row_shape("b")) > 4:
         raise RefusedError("the kernel takes five axes at most")
     indices, values, shape = row_in_front(
-        batch, batch.stack("a_indices"), batch.stack("a_values"), known_shape(batch, "a_shape")
+        batch, batch.stack("a_indices", 2), batch.stack("a_values", 1), known_shape(batch, "a_shape")
     )
     return batch.again(a_indices=indices, a_values=values, a_shape=tf.cast(shape, indices.dtype), b=batch.stack("b"))
 
@@ -164,12 +164,12 @@ def sparse_tensor_dense_mat_mul(batch: Batch) -> Sequence[tf.Tensor]:
     shape = known_shape(batch, "a_shape")
     indices = tf.cast(indices_within(batch, batch.stack("a_indices"), shape), tf.int64)
     indices += tf.cast(tf.range(batch.rows), tf.int64)[:, None, None] * shape
-    right = batch.stack("b")
+    right = batch.stack("b", 2)
     right = tf.linalg.adjoint(right) if batch.attributes["adjoint_b"] else right
     (product,) = batch.again(
         attributes={"adjoint_b": False},
         a_indices=fold(indices),
-        a_values=fold(batch.stack("a_values")),
+        a_values=fold(batch.stack("a_values", 1)),
         a_shape=tf.cast(batch.rows, tf.int64) * shape,
         b=fold(right),
     )
@@ -232,7 +232,7 @@ def sparse_reorder(batch: Batch) -> Sequence[tf.Tensor]:
 @composes("SparseReshape")
 def sparse_reshape(batch: Batch) -> Sequence[tf.Tensor]:
     """Each index is computed by itself, so that the row has no part in it."""
-    indices, shape = batch.again(input_indices=fold(batch.stack("input_indices")))
+    indices, shape = batch.again(input_indices=fold(batch.stack("input_indices", 2)))
     return [unfold(indices, batch.rows), repeated(shape, batch.rows)]
 
 
@@ -251,7 +251,7 @@ def sparse_slice(batch: Batch) -> Sequence[Any]:
 def sparse_concat(batch: Batch) -> Sequence[Any]:
     own = known_shapes(batch, "shapes")
     axis = behind_row(batch.attributes["concat_dim"], len(own[0]))
-    lists = zip(batch.stack("indices"), batch.stack("values"), own, strict=True)
+    lists = zip(batch.stack("indices", 2), batch.stack("values", 1), own, strict=True)
     indices, values, shapes = map(list, zip(*(row_in_front(batch, *item) for item in lists), strict=True))
     made = batch.again(attributes={"concat_dim": int(axis)}, indices=indices, values=values, shapes=shapes)
     return sparse_rows(batch, distinct(made[0]), *made[1:])
@@ -297,18 +297,18 @@ def sparse_sparse(batch: Batch) -> Sequence[Ragged]:
 
 @composes("SparseAddGrad")
 def sparse_add_grad(batch: Batch) -> Sequence[tf.Tensor]:
-    indices = {name: fold(with_row(batch, batch.stack(name))) for name in ("a_indices", "b_indices", "sum_indices")}
-    made = batch.again(backprop_val_grad=fold(batch.stack("backprop_val_grad")), **indices)
+    indices = {name: fold(with_row(batch, batch.stack(name, 2))) for name in ("a_indices", "b_indices", "sum_indices")}
+    made = batch.again(backprop_val_grad=fold(batch.stack("backprop_val_grad", 1)), **indices)
     return [unfold(item, batch.rows) for item in made]
 
 
 @composes("SparseSliceGrad")
 def sparse_slice_grad(batch: Batch) -> Sequence[tf.Tensor]:
     made = batch.again(
-        backprop_val_grad=fold(batch.stack("backprop_val_grad")),
-        input_indices=fold(with_row(batch, batch.stack("input_indices"))),
+        backprop_val_grad=fold(batch.stack("backprop_val_grad", 1)),
+        input_indices=fold(with_row(batch, batch.stack("input_indices", 2))),
         input_start=tf.concat([[tf.constant(0, tf.int64)], batch.shared("input_start")], 0),
-        output_indices=fold(with_row(batch, batch.stack("output_indices"))),
+        output_indices=fold(with_row(batch, batch.stack("output_indices", 2))),
     )
     return [unfold(made[0], batch.rows)]
 
