@@ -19,7 +19,6 @@ from tfsql.kernel.composed import (  # noqa: F401 (registers what is in them)
     segments,
     sequences,
     sparse,
-    suppression,
     texts,
 )
 from tfsql.kernel.composed.batch import COMPOSITIONS, Batch, Ragged, RefusedError, ragged, repeated
