@@ -60,6 +60,53 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
         con.sql(f"SELECT {call} AS y FROM (VALUES (1), (2)) AS t(d)").fetchall()
 
 
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (
+            "tf_SetSize([[-9, 0], [d, 1]]::BIGINT[2][2], [1, 2]::INTEGER[2], [2, 2], validate_indices := false)",
+            "set_indices must lie inside of set_shape",
+        ),
+        (
+            "tf_RaggedTensorToTensor([1, -1], [d]::FLOAT[1], 0::FLOAT, [[0, 6]::BIGINT[2]], "
+            "row_partition_types := ['ROW_SPLITS'])",
+            "must not split more values than there are",
+        ),
+        (
+            "tf_RaggedTensorToTensor([1, -1], [d]::FLOAT[1], 0::FLOAT, [[0, 0]::BIGINT[2]], "
+            "row_partition_types := ['VALUE_ROWIDS'])",
+            "must not have more numbers than there are values",
+        ),
+        (
+            "tf_CTCLoss([[[d, 1]]]::FLOAT[2][1][1], [[0, 4611686018427387904]]::BIGINT[2][1], [0], [1])",
+            "labels_indices may be 16,777,216 at most",
+        ),
+        (
+            "tf_ParseSequenceExampleV2([d::VARCHAR::BLOB], []::VARCHAR[], ['b'], []::VARCHAR[], []::VARCHAR[], "
+            "[]::VARCHAR[], []::VARCHAR[], []::VARCHAR[], []::BOOLEAN[], [], context_sparse_types := ['float'], "
+            "Ncontext_sparse := 2147483647)",
+            "must be as many as context_sparse_types",
+        ),
+    ],
+)
+def test_what_kernels_would_not_survive_is_refused(con: tfsql.Connection, call: str, reason: str) -> None:
+    with pytest.raises(tfsql.TfsqlError, match=reason):
+        con.sql(f"SELECT {call} AS y FROM (VALUES (1), (0)) AS t(d)").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("tf_ConcatOffset([]::DOUBLE[], [[d]::INTEGER[1], [4]])", "should be a scalar integer"),
+        ("tf_RaggedRange([1, 0], (CASE d WHEN 1 THEN [] ELSE [] END)::INTEGER[], [2, 2])", "Dimensions must be equal"),
+        ("tf_RaggedBincount([0, 1], [[d]]::INTEGER[1][1], [[5, 5]], []::FLOAT[])", "Shape must be rank 0"),
+    ],
+)
+def test_conditions_leave_wrong_shapes_to_the_operator(con: tfsql.Connection, call: str, reason: str) -> None:
+    with pytest.raises(tfsql.TfsqlError, match=reason):
+        con.sql(f"SELECT {call} AS y FROM (VALUES (1), (0)) AS t(d)").fetchall()
+
+
 @pytest.mark.parametrize("call", ["tf_Fill([d], 1::FLOAT)", "tf_Range(0, d, 1)"])
 def test_an_output_is_bounded_before_it_is_allocated(con: tfsql.Connection, call: str) -> None:
     con.sql("SET tfsql_max_cell_bytes = '1MB'")

@@ -17,6 +17,8 @@ from tfsql.registry.checks import checks_of
 
 # What one result of one row may take, where no setting says it.
 MAX_CELL_BYTES = 256 * 2**20
+# What an expression raises where shapes or types are wrong, which the operator itself refuses.
+_UNTELLABLE = (IndexError, TypeError, ValueError, KeyError, NameError, NotImplementedError)
 
 
 class ConditionError(ValueError):
@@ -33,7 +35,7 @@ def refuse(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, A
       ConditionError: it does.
     """
     for holds, reason in _required(spec, inputs, attributes, limit):
-        if not tf.is_tensor(holds) and not holds:
+        if not tf.is_tensor(holds) and not np.all(holds):
             raise ConditionError(reason)
 
 
@@ -80,12 +82,12 @@ def _required(
     for check in checks.requires:
         try:
             yield _evaluated(check.code, names), check.reason
-        except (IndexError, TypeError, ValueError, KeyError, NameError):
-            continue  # its shapes or types are wrong, which the operator itself refuses
+        except _UNTELLABLE:
+            continue
     for size in checks.sizes if limit is not None else ():
         try:
             elements = _evaluated(size.code, names)
-        except (IndexError, TypeError, ValueError, KeyError, NameError):
+        except _UNTELLABLE:
             continue
         reason = f"its {size.output} would take more than the {limit:,} bytes that tfsql_max_cell_bytes allows"
         yield elements * _item_bytes(spec, size.output, inputs, attributes) <= limit, reason

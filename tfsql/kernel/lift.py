@@ -333,7 +333,7 @@ class _Lifting:
             made = tf.nest.flatten(composition(self._batch(call)))
             for node, item in zip(outputs, made, strict=True):
                 self._put(node, item)
-        except ValueError:  # it does not hold, or TensorFlow refuses one of its calls
+        except Exception:  # it does not hold, or TensorFlow refuses one of its calls: any error class
             return False
         self._rules[call] = COMPOSED
         return True
