@@ -68,6 +68,12 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "set_indices must lie inside of set_shape",
         ),
         (
+            "tf_RaggedCross([['a', 'b']], [[0, 2]::BIGINT[2]], [], [], [], [[[d::VARCHAR]]], input_order := 'RD', "
+            "hashed_output := false, num_buckets := 0, hash_key := 7, out_values_type := 'string', "
+            "out_row_splits_type := 'int32')",
+            "out_row_splits_type must be the type of ragged_row_splits",
+        ),
+        (
             "tf_RaggedTensorToTensor([1, -1], [d]::FLOAT[1], 0::FLOAT, [[0, 6]::BIGINT[2]], "
             "row_partition_types := ['ROW_SPLITS'])",
             "must not split more values than there are",

@@ -110,6 +110,8 @@ def _names(spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, A
     named = {name: np.asarray(value, np.float64) if _is_numbers(value) else value for name, value in named.items()}
     for argument, value in zip(spec.inputs, inputs, strict=True):
         named[argument.name] = [_numeric(item) for item in value] if isinstance(value, list) else _numeric(value)
+        if argument.type_list_attr and isinstance(value, list):
+            named[argument.type_list_attr] = [item.dtype for item in value]
         if tf.is_tensor(value) and value.dtype.is_complex:
             known = tf.get_static_value(value)
             named[f"complex_{argument.name}"] = tf.cast(value, tf.complex128) if known is None else known
@@ -216,6 +218,7 @@ _FUNCTIONS: dict[str, Any] = {
     "rank": _rank,
     "length": _length,
     "len": len,
+    "only": lambda items, value: all(item == value for item in items),
 }
 
 
