@@ -22,6 +22,7 @@ from differential import call_text
 import tfsql
 from tfsql.kernel.composed import COMPOSITIONS
 from tfsql.kernel.lift import convertible_operators
+from tfsql.kernel.lower import LOWERINGS
 from tfsql.registry import Argument, OperatorSpec, operator_spec
 from tfsql.registry.batching import ELEMENTWISE, FOLDED, SHIFTED, direct_rules, parameters_of, wrong_converters
 from tfsql.registry.cases import Case, Draw, cases_of, limits
@@ -171,7 +172,9 @@ def batching_kind(name: str) -> str:
         return "direct"
     if name in COMPOSITIONS:
         return "composed"
-    return "converted" if name in convertible_operators() else "row by row"
+    if name in convertible_operators():
+        return "converted"
+    return "lowered" if any(name in lowering.operators for lowering in LOWERINGS) else "row by row"
 
 
 def batching_lines(name: str) -> list[str]:
@@ -194,7 +197,8 @@ def batching_lines(name: str) -> list[str]:
 _KINDS = {
     "constant": "computed once: it takes nothing that could vary by row",
     "direct": "other calls in a loop, composed or converted",
-    "composed": "one call for the batch, composed of others that give the same",
+    "composed": "one call for the batch, composed of others that give the same; a loop where none do",
+    "lowered": "one call for the batch of a cheaper equal",
     "converted": "one call for the batch by TensorFlow's converter",
 }
 _SEEDED = "with a seed in a loop inside the batch's call, so that the rows are drawn in their order"
