@@ -28,6 +28,7 @@ from tfsql.kernel.lower.strip import Room, Strip, origin, rooms
 from tfsql.registry import operator_spec
 from tfsql.registry.batching import wrong_converters
 from tfsql.registry.checks import checks_of
+from tfsql.registry.shapes import has_known_shapes
 from tfsql.tree import Call, Leaf, Node, Output
 from tfsql.types import WIDENED
 
@@ -473,7 +474,12 @@ def looped(program: Program) -> Lifted:
 
     def function(rows: tf.Tensor, *tensors: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         border = 2 * len(program.leaves)
-        columns = [_Column(leaf, *tensors[2 * i : 2 * i + 2]) for i, leaf in enumerate(program.leaves)]
+        # What is told of shapes TensorFlow also takes for true where a shape function of its own is wrong.
+        is_told = not any(has_known_shapes(call.op) for call in program.calls)
+        columns = [
+            _Column(leaf, *tensors[2 * i : 2 * i + 2], is_fixed=is_told and leaf.type.is_fixed)
+            for i, leaf in enumerate(program.leaves)
+        ]
         known: dict[Node, tf.Tensor] = dict(zip(program.arguments, tensors[border:], strict=True))
         outside = Environment(known, program.max_cell_bytes)
         inside = [call for call in program.calls if call in program.varying or any(map(_is_quantised, call.results()))]
@@ -491,15 +497,19 @@ def looped(program: Program) -> Lifted:
 
 
 class _Column:
-    """The rows of one leaf, laid end to end."""
+    """The rows of one leaf, laid end to end.
 
-    def __init__(self, leaf: Leaf, elements: tf.Tensor, shapes: tf.Tensor):
+    Args:
+      is_fixed: whether TensorFlow is told that all have the shape of the leaf.
+    """
+
+    def __init__(self, leaf: Leaf, elements: tf.Tensor, shapes: tf.Tensor, *, is_fixed: bool):
         self.leaf = leaf
         self._elements = elements
         self._shapes = shapes
         self._ends = tf.cumsum(tf.reduce_prod(shapes, axis=1))
         self._stacked: tf.Tensor | None = None
-        if leaf.type.is_fixed:
+        if is_fixed:
             self._stacked = tf.reshape(elements, [tf.shape(shapes)[0], *(leaf.type.shape or ())])
 
     def row(self, index: tf.Tensor) -> tf.Tensor:

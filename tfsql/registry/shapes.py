@@ -23,6 +23,11 @@ def _entries() -> dict[str, list[Mapping[str, Any]]]:
     return made
 
 
+def has_known_shapes(operator: str) -> bool:
+    """Whether TensorFlow's shape function does not tell, or tells wrongly, the shape of some output."""
+    return operator in _entries()
+
+
 def with_known_shapes(
     spec: OperatorSpec, inputs: Sequence[Any], attributes: Mapping[str, Any], made: list[Any]
 ) -> list[Any]:
