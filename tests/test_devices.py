@@ -65,13 +65,23 @@ print(len(con.sql(QUERY).fetchall()))
 
 
 def test_a_worker_takes_it() -> None:
+    """What a connection asks carries the number, and a worker sizes its pool by it before its first operator."""
     printed = run("""
+from tfsql.isolation import pool, requests
+asked, ask = [], pool.Worker.ask
+pool.Worker.ask = lambda worker, *given: (asked.append(given[-1]), ask(worker, *given))[1]
 con.execute("SET tfsql_isolation = 'process'")
 con.execute("SET tfsql_threads = 1")
-print(len(con.sql(QUERY).fetchall()))
+print(len(con.sql(QUERY).fetchall()), set(asked))
 con.close()
+
+class Threads(requests.Request):
+    def answer(self, held):
+        return tf.config.threading.get_intra_op_parallelism_threads()
+
+print(requests.Held().answer(requests.Asked(Threads(), None, 1)))
 """)
-    assert printed.strip() == "3000"
+    assert printed.splitlines() == ["3000 {1}", "1"]
 
 
 def test_operators_run_on_the_device() -> None:

@@ -83,7 +83,7 @@ def test_an_operator_is_composed(con: tfsql.Connection, name: str) -> None:
     assert any(compare(con, case, 7) for case in (*cases_of(name), *single))
 
 
-def test_random_operators_are_composed_only_without_a_seed() -> None:
+def test_an_operator_that_cannot_be_compared_is_random() -> None:
     for name in set(COMPOSITIONS) - set(NAMES):
         spec = operator_spec(name)
         assert spec is not None
