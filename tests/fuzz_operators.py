@@ -19,6 +19,7 @@ import faulthandler
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -42,6 +43,8 @@ SET_UP = "SET tfsql_max_cell_bytes = '4MB'"
 DEATH, HANG, ESCAPED, NAMELESS = "death", "hang", "escaped exception", "nameless error"
 OK, REFUSED, REFUSED_BY_ENGINE = "ok", "refused", "refused by the engine before the call"
 FATAL = (DEATH, HANG)
+# A process that gets this signal writes where its threads are.
+ASKED_WHERE = signal.SIGUSR1
 
 
 # -- calls -------------------------------------------------------------------------------------------------------------
@@ -447,6 +450,7 @@ def _work(
     import tfsql
 
     faulthandler.disable()
+    faulthandler.register(ASKED_WHERE, file=os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), all_threads=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     con = tfsql.connect()
@@ -556,6 +560,14 @@ def _last_words(log: str) -> str:
     return next((line.partition("] ")[2] for line in reversed(lines) if re.match(r"F\d{4} ", line)), "no last words")
 
 
+def _where(process: Any, log: str) -> str:
+    """Where the threads of a process that hangs are."""
+    os.kill(process.pid, ASKED_WHERE)
+    time.sleep(1)
+    said = Path(log).read_text(errors="replace")
+    return said[said.find("Thread 0x") :]
+
+
 def _heard(connection: Any, process: Any, log: str) -> Iterator[tuple[int, str, str, str]]:
     """The results that a process sends; the last one may be its death or its hang."""
     current: tuple[int, str] | None = None
@@ -565,7 +577,7 @@ def _heard(connection: Any, process: Any, log: str) -> Iterator[tuple[int, str, 
         try:
             if not connection.poll(SECONDS_PER_CALL if current else 60):
                 assert current is not None, "the process does not start"
-                yield (*current, HANG, f"no end in {time.monotonic() - started:.0f} s")
+                yield (*current, HANG, f"no end in {time.monotonic() - started:.0f} s\n{_where(process, log)}")
                 return
             said = connection.recv()
         except EOFError:

@@ -140,17 +140,10 @@ class Relation:
             yield from self._with_tensors(pa.Table.from_batches([batch])).to_batches()
 
     def _with_tensors(self, table: pa.Table) -> pa.Table:
-        for index, (_, kind) in enumerate(self._shape()):
-            tensor = tensor_type(kind)
-            if (
-                tensor is not None
-                and tensor.shape
-                and tensor.is_fixed
-                and tensor.dtype not in ("string", "bool", *COMPLEX_PART)
-            ):
-                column = _fixed_shape_column(table.column(index), tensor)
-                table = table.set_column(index, table.column_names[index], column)
-        return table
+        kinds = (kind for _, kind in self._shape())
+        columns = [_with_shape(column, kind) for column, kind in zip(table.columns, kinds, strict=True)]
+        fields = [field.with_type(column.type) for field, column in zip(table.schema, columns, strict=True)]
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
 
     def nested_batches(self) -> Batches:
         """The schema of the rows, and the rows in batches as they are computed, with nested lists for tensors."""
@@ -328,14 +321,19 @@ def relation_of(table: pa.Table, explain: Callable[[bool], str]) -> Relation:
     return Relation(columns, lambda: TableResult(table), lambda: table, explain)
 
 
-def _fixed_shape_column(column: pa.ChunkedArray, tensor: TensorType) -> pa.ChunkedArray:
-    """A column of nested fixed-size lists as one of ``arrow.fixed_shape_tensor``, chunk by chunk, without a copy."""
-    shape = [axis or 0 for axis in tensor.shape or ()]
+def _with_shape(column: pa.ChunkedArray, kind: SqlType) -> pa.ChunkedArray:
+    """A column of nested fixed-size lists of numbers as ``arrow.fixed_shape_tensor``, without a copy; others as is."""
+    tensor = tensor_type(kind)
+    if tensor is None or not tensor.shape or not tensor.is_fixed:
+        return column
+    if tensor.dtype in ("string", "bool", *COMPLEX_PART):
+        return column
+    shape = [axis or 0 for axis in tensor.shape]
     item = column.type
     for _ in shape:
         item = item.value_type
-    kind = pa.fixed_shape_tensor(item, shape)
-    return pa.chunked_array([_fixed_shape_chunk(chunk, kind) for chunk in column.chunks], kind)
+    made = pa.fixed_shape_tensor(item, shape)
+    return pa.chunked_array([_fixed_shape_chunk(chunk, made) for chunk in column.chunks], made)
 
 
 def _fixed_shape_chunk(chunk: pa.Array, kind: pa.FixedShapeTensorType) -> pa.Array:

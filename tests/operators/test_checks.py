@@ -64,6 +64,14 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
     ("call", "reason"),
     [
         (
+            "tf_ResizeBicubicGrad([[[[d, 1], [1, 1]]]]::FLOAT[][][][], [[[[1], [2]]]]::FLOAT[1][2][1][1])",
+            "grads must be of as many pictures and channels as original_image",
+        ),
+        (
+            "tf_ResizeBilinearGrad([[[[d]]], [[[1]]]]::FLOAT[][][][], [[[[1], [2]]]]::FLOAT[1][2][1][1])",
+            "grads must be of as many pictures and channels as original_image",
+        ),
+        (
             "tf_SetSize([[-9, 0], [d, 1]]::BIGINT[2][2], [1, 2]::INTEGER[2], [2, 2], validate_indices := false)",
             "set_indices must lie inside of set_shape",
         ),
