@@ -64,6 +64,10 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
     ("call", "reason"),
     [
         (
+            "tf_RandomIndexShuffle(d::UINTEGER, [8, 7, 8]::UINTEGER[3], 9::UINTEGER, rounds := 7)",
+            "rounds must be an even number from 4 to 1,024",
+        ),
+        (
             "tf_ResizeBicubicGrad([[[[d, 1], [1, 1]]]]::FLOAT[][][][], [[[[1], [2]]]]::FLOAT[1][2][1][1])",
             "grads must be of as many pictures and channels as original_image",
         ),
