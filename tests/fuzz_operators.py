@@ -4,12 +4,15 @@ Run it from the root of the repository:
 
     python tests/fuzz_operators.py --calls 100000 --seed 1
     python tests/fuzz_operators.py --calls 500 --seed 1 --operators Fill Range
+    python tests/fuzz_operators.py --each
 
 Each call is a valid case of an operator (``operators/cases``) of which something is changed: an argument left out or
 one too many, another rank, length or type, nothing in it, or a value at the end of its range, NaN, infinite or
-negative. What stands in a call is a matter of the seed and its number alone. Calls run in a process that is replaced
-when it dies or when a call takes longer than ten seconds. At the end the findings are printed as SQL that repeats them:
-deaths, hangs, exceptions that are no error of tfsql, and errors that name neither the operator nor an argument.
+negative. What stands in a call is a matter of the seed and its number alone. With ``--each`` one thing is changed of
+the first case of each operator, in every way: some 70,000 calls. Calls run in a process that is replaced when it dies
+or when a call takes longer than ten seconds. At the end the findings are printed as SQL that repeats them: deaths,
+hangs, exceptions that are no error of tfsql, errors that name neither the operator nor an argument, and results that
+are others when the call is made again.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ CALLS_PER_STATEMENT = 8
 # Outputs are bounded more narrowly than by default, so that calls that come through stay quick.
 SET_UP = "SET tfsql_max_cell_bytes = '4MB'"
 DEATH, HANG, ESCAPED, NAMELESS = "death", "hang", "escaped exception", "nameless error"
+UNEQUAL = "unequal results"
 OK, REFUSED, REFUSED_BY_ENGINE = "ok", "refused", "refused by the engine before the call"
 FATAL = (DEATH, HANG)
 # A process that gets this signal writes where its threads are.
@@ -90,6 +94,15 @@ class Malformed:
     operator: str
     inputs: dict[str, Given | list[Given]]
     attributes: dict[str, Any]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two equal calls may give unequal results."""
+        from tfsql.registry import operator_spec
+
+        spec = operator_spec(self.operator)
+        assert spec is not None
+        return spec.is_stateful and not any(self.attributes.get(name) for name in ("seed", "seed2"))
 
     def sql(self) -> str:
         """The call as a statement that can be run by itself."""
@@ -215,8 +228,10 @@ _SHAPES: tuple[tuple[int, ...], ...] = (
     (1, 4, 4, 1),
     (1,) * 5,
 )
-# How one call is changed.
+# How one call is changed at random.
 _MAX_CHANGES = 3
+# More than there are ways to change one thing about any call.
+MAX_CHANGES_OF_OPERATOR = 1000
 
 
 class _Maker:
@@ -229,18 +244,21 @@ class _Maker:
         from tfsql.registry.cases import cases_of
 
         operator = self._one(operators)
-        case = self._one(cases_of(operator))
-        rows = case.rows(self._one((1, 1, 2, 3)))
+        call = self.valid(operator, self._one(cases_of(operator)), self._one((1, 1, 2, 3)))
+        for _ in range(self._one(range(1, _MAX_CHANGES + 1))):
+            call = self._changed(call)
+        return call
+
+    def valid(self, operator: str, case: Any, count: int) -> Malformed:
+        """The call of a case on ``count`` rows."""
+        rows = case.rows(count)
         inputs: dict[str, Any] = {}
         for name, item in case.inputs.items():
             if isinstance(item, list):
                 inputs[name] = [self._given(part, f"{name}_{i}", rows) for i, part in enumerate(item)]
             else:
                 inputs[name] = self._given(item, name, rows)
-        call = Malformed(operator, inputs, dict(case.attributes))
-        for _ in range(self._one(range(1, _MAX_CHANGES + 1))):
-            call = self._changed(call)
-        return call
+        return Malformed(operator, inputs, dict(case.attributes))
 
     def with_other_values(self, call: Malformed) -> Malformed:
         """The call on a table with other values, so that what was traced for it can be used again."""
@@ -309,17 +327,9 @@ class _Maker:
         return replace(call, attributes=call.attributes | {attribute.name: items if attribute.is_list else items[0]})
 
     def _item(self, attribute: Any) -> Any:
-        if attribute.allowed and self._chance(0.8):
-            return self._one(attribute.allowed)
-        return {
-            "int": lambda: self._one(_COUNTS),
-            "float": lambda: self._one(_FRACTIONS),
-            "bool": lambda: self._chance(0.5),
-            "string": lambda: self._one(_TEXTS),
-            "type": lambda: self._one(_DTYPES),
-            "shape": lambda: [self._one((*_COUNTS, 1, 2, 3)) for _ in range(self._one((0, 1, 2, 4)))],
-            "tensor": lambda: self._one((0, 1.0, [1, 2], "x")),
-        }[attribute.item_kind]()
+        if attribute.item_kind == "shape":
+            return [self._one((*_COUNTS, 1, 2, 3)) for _ in range(self._one((0, 1, 2, 4)))]
+        return self._one(_items(attribute))
 
     def _with_other_count(self, call: Malformed) -> Malformed:
         if call.attributes and self._chance(0.5):
@@ -376,15 +386,36 @@ class _Maker:
         return made
 
     def _value(self, given: Given) -> Any:
-        if given.dtype == "string":
-            return self._one(_BYTES if given.is_bytes else _TEXTS)
-        if given.dtype == "bool":
-            return self._chance(0.5)
-        if given.dtype.startswith(("float", "complex", "half", "bfloat")):
-            with np.errstate(all="ignore"):
-                return np.asarray(self._one(_FRACTIONS)).astype(given.dtype)
-        limits = np.iinfo(given.dtype)
-        return self._one([count for count in (*_COUNTS, limits.min, limits.max) if limits.min <= count <= limits.max])
+        return self._one(_values(given))
+
+
+def _values(given: Given) -> tuple[Any, ...]:
+    """The values at the ends of what a tensor may hold."""
+    if given.dtype == "string":
+        return _BYTES if given.is_bytes else _TEXTS
+    if given.dtype == "bool":
+        return (False, True)
+    if given.dtype.startswith(("float", "complex", "half", "bfloat")):
+        with np.errstate(all="ignore"):
+            return tuple(np.asarray(fraction).astype(given.dtype) for fraction in _FRACTIONS)
+    limits = np.iinfo(given.dtype)
+    return tuple(count for count in (*_COUNTS, limits.min, limits.max) if limits.min <= count <= limits.max)
+
+
+def _items(attribute: Any) -> tuple[Any, ...]:
+    """The values at the ends of what an attribute, or an item of one, may be."""
+    return (
+        attribute.allowed
+        or {
+            "int": _COUNTS,
+            "float": _FRACTIONS,
+            "bool": (False, True),
+            "string": _TEXTS,
+            "type": _DTYPES,
+            "shape": ([], [0], [-1], [2, 3], [2**40, 2**40]),
+            "tensor": (0, 1.0, [1, 2], "x"),
+        }[attribute.item_kind]
+    )
 
 
 def _filled(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -404,12 +435,68 @@ def fuzzed_operators() -> tuple[str, ...]:
     return tuple(name for name in exposed_names() if cases_of(name))
 
 
-def malformed_call(seed: int, number: int, operators: Sequence[str] = ()) -> Malformed:
-    """The call of a seed and a number, always the same; consecutive ones often differ in the values of columns only."""
+def malformed_call(seed: int | None, number: int, operators: Sequence[str] = ()) -> Malformed:
+    """The call of a seed and a number, always the same; consecutive ones often differ in the values of columns only.
+
+    Args:
+      seed: None for the calls with one change, by their numbers in ``numbers_of_changes``.
+    """
+    if seed is None:
+        index, change = divmod(number, MAX_CHANGES_OF_OPERATOR)
+        return calls_with_one_change((operators or fuzzed_operators())[index])[change]
     call = _Maker(np.random.default_rng([seed, number // CALLS_PER_STATEMENT])).call(operators or fuzzed_operators())
     if number % CALLS_PER_STATEMENT:
         call = _Maker(np.random.default_rng([seed, number])).with_other_values(call)
     return call
+
+
+def numbers_of_changes(operators: Sequence[str] = ()) -> list[int]:
+    """The numbers of all calls with one change."""
+    return [
+        index * MAX_CHANGES_OF_OPERATOR + change
+        for index, operator in enumerate(operators or fuzzed_operators())
+        for change in range(len(calls_with_one_change(operator)))
+    ]
+
+
+@cache
+def calls_with_one_change(operator: str) -> tuple[Malformed, ...]:
+    """The first case of an operator with one thing changed, in every way: a value, a shape, an item of an attribute."""
+    from tfsql.registry import operator_spec
+    from tfsql.registry.cases import cases_of
+
+    spec = operator_spec(operator)
+    assert spec is not None
+    call = _Maker(np.random.default_rng(0)).valid(operator, cases_of(operator)[0], 2)
+    made = []
+    for name, given in call.inputs.items():
+        items = given if isinstance(given, list) else [given]
+        for changed in _changes(items[0]) if items else ():
+            value = [changed, *items[1:]] if isinstance(given, list) else changed
+            made.append(replace(call, inputs=call.inputs | {name: value}))
+    for attribute in spec.attributes:
+        if not attribute.is_inferred:
+            given = call.attributes.get(attribute.name)
+            rest = given[1:] if isinstance(given, list) else []
+            for item in _items(attribute):
+                value = [item, *rest] if attribute.is_list else item
+                made.append(replace(call, attributes=call.attributes | {attribute.name: value}))
+    return tuple(made)
+
+
+def _changes(given: Given) -> Iterator[Given]:
+    """A tensor with each value first, then everywhere; with each shape; and with each axis empty and longer by one."""
+    for bad in _values(given):
+        for place in (slice(0, 1), slice(None)):
+            values = tuple(value.copy() for value in given.values)
+            for value in values:
+                value.reshape(-1)[place] = bad
+            yield replace(given, values=values)
+    shape = given.values[0].shape
+    axes = range(len(shape))
+    lengths = [(*shape[:axis], length, *shape[axis + 1 :]) for axis in axes for length in (0, shape[axis] + 1)]
+    for other in (*_SHAPES, *lengths):
+        yield replace(given, values=tuple(_filled(value, other) for value in given.values))
 
 
 # -- in the process that may die ---------------------------------------------------------------------------------------
@@ -423,13 +510,15 @@ def outcome_of(con: Any, call: Malformed) -> tuple[str, str]:
     if table is not None:
         con.backend.register_table("data", table)
     try:
-        con.sql(sql).fetchall()
+        made = [repr(con.sql(sql).fetchall()) for _ in range(1 if call.is_random else 2)]
     except TfsqlError as error:
         if error.is_from_engine or "out of range for the destination type" in error.message:
             return REFUSED_BY_ENGINE, error.message
         return (REFUSED if is_named(error, sql) else NAMELESS), f"{type(error).__name__}: {error.message}"
     except Exception as error:
         return ESCAPED, f"{type(error).__name__}: {error}"
+    if made[0] != made[-1]:
+        return UNEQUAL, f"{made[0][:200]} and {made[-1][:200]}"
     return OK, ""
 
 
@@ -442,7 +531,7 @@ def is_named(error: Any, sql: str) -> bool:
 
 
 def _work(
-    connection: Any, log: str, seed: int, numbers: list[int], operators: tuple[str, ...], dying_at: int | None
+    connection: Any, log: str, seed: int | None, numbers: list[int], operators: tuple[str, ...], dying_at: int | None
 ) -> None:
     """Makes the calls of these numbers, and tells of each before and after; errors are written to the file ``log``."""
     import resource
@@ -507,7 +596,7 @@ class Report:
 
 def fuzz(
     calls: int,
-    seed: int,
+    seed: int | None,
     operators: Sequence[str] = (),
     workers: int = 1,
     heard: Callable[[Report], None] = lambda report: None,
@@ -516,11 +605,13 @@ def fuzz(
     """Makes ``calls`` malformed calls in processes of their own, and reports what became of them.
 
     Args:
+      seed: None for the calls with one change, all of them if ``calls`` is 0.
       heard: is told of what became of the calls so far, now and then.
       dying_at: the number of a call before which its process ends itself, to test that this is seen.
     """
     report = Report()
-    chunks = [list(range(calls))[start : start + CALLS_PER_PROCESS] for start in range(0, calls, CALLS_PER_PROCESS)]
+    numbers = numbers_of_changes(operators)[: calls or None] if seed is None else list(range(calls))
+    chunks = [numbers[start : start + CALLS_PER_PROCESS] for start in range(0, len(numbers), CALLS_PER_PROCESS)]
     with ThreadPoolExecutor(workers) as pool:
         for results in pool.map(lambda numbers: list(_watched(seed, numbers, tuple(operators), dying_at)), chunks):
             for result in results:
@@ -530,7 +621,7 @@ def fuzz(
 
 
 def _watched(
-    seed: int, numbers: list[int], operators: tuple[str, ...], dying_at: int | None
+    seed: int | None, numbers: list[int], operators: tuple[str, ...], dying_at: int | None
 ) -> Iterator[tuple[int, str, str, str]]:
     """What becomes of the calls of these numbers; a process that dies or hangs is followed by another."""
     context = multiprocessing.get_context("forkserver")
@@ -601,7 +692,9 @@ def _heard(connection: Any, process: Any, log: str) -> Iterator[tuple[int, str, 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Malformed calls of operators in a process that must stay alive.")
     parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--seed", type=int, default=0)
+    kind.add_argument("--each", action="store_true", help="change one thing of each operator's call, in every way")
     parser.add_argument("--operators", nargs="*", default=())
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args(arguments)
@@ -614,7 +707,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shown = len(report.findings)
         print(report, file=sys.stderr, flush=True)
 
-    report = fuzz(given.calls, given.seed, given.operators, given.workers, heard)
+    calls, seed = (0, None) if given.each else (given.calls, given.seed)
+    report = fuzz(calls, seed, given.operators, given.workers, heard)
     print(report)
     return 1 if report.of(*FATAL) else 0
 
