@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tfsql
-from tfsql.kernel.lower import BANDS, STENCIL, TILES
+from tfsql.kernel.lower import BANDS, POOLED, STENCIL, TILES, WEIGHTED_SUM
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +221,150 @@ def test_one_as_a_factor_is_left_out(con: tfsql.Connection, dtype: str) -> None:
     assert got["y"].dtype == wanted.dtype
     np.testing.assert_array_equal(got["y"], wanted)
     np.testing.assert_array_equal(got["z"], wanted * 2)
+
+
+CONVOLUTION = "tf_Conv2D(column0, $kernel, {{padding: '{padding}', strides: [1, 1, 1, 1]}})"
+POOL = "{{ksize: [1, {p}, {q}, 1], strides: [1, {p}, {q}, 1], padding: '{pooling}'}}"
+
+
+@pytest.mark.parametrize("odd", [None, np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "pool", "padding", "pooling"),
+    [
+        ((1, 28, 28, 1), (3, 3, 1, 8), (2, 2), "SAME", "SAME"),
+        ((2, 9, 10, 3), (2, 3, 3, 4), (2, 4), "VALID", "VALID"),
+        ((1, 11, 9, 4), (3, 4, 4, 5), (3, 2), "VALID", "SAME"),
+        ((3, 6, 8, 2), (1, 1, 2, 16), (1, 2), "SAME", "VALID"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("between", "by_hand"),
+    [
+        ("{}", lambda x, bias: x),
+        ("tf_Relu({})", lambda x, bias: tf.nn.relu(x)),
+        ("tf_Relu6(tf_BiasAdd({}, $bias))", lambda x, bias: tf.nn.relu6(tf.nn.bias_add(x, bias))),
+        ("tf_Relu({} + $bias)", lambda x, bias: tf.nn.relu(x + bias)),
+        ("tf_AddV2($bias, {})", lambda x, bias: bias + x),
+        ("{} + 1.5", lambda x, bias: x + 1.5),
+    ],
+)
+def test_a_pool_of_a_convolution(
+    con: tfsql.Connection,
+    shape: tuple[int, ...],
+    kernel: tuple[int, ...],
+    pool: tuple[int, int],
+    padding: str,
+    pooling: str,
+    between: str,
+    by_hand: Callable[[tf.Tensor, np.ndarray], tf.Tensor],
+    odd: float | None,
+) -> None:
+    generator = np.random.default_rng(sum(shape))
+    rows = generator.normal(size=(11, *shape)).astype(np.float32)
+    weights, bias = (
+        generator.normal(size=kernel).astype(np.float32),
+        generator.normal(size=kernel[3]).astype(np.float32),
+    )
+    if odd is not None:  # it must spread no further than the filter reaches
+        rows[tuple(generator.integers(rows.shape))] = odd
+    convolved = CONVOLUTION.format(padding=padding)
+    pools = POOL.format(p=pool[0], q=pool[1], pooling=pooling)
+    query = f"SELECT tf_MaxPool({between.format(convolved)}, {pools}) AS y FROM rows"
+    values = {"kernel": weights, "bias": bias} if "$bias" in between else {"kernel": weights}
+    relation = con.sql(query, values)
+    plan = relation.explain()
+    assert POOLED.name in plan
+    assert "part of a call behind it, which is lowered" in plan
+
+    @tf.function  # as users do: TensorFlow fuses some calls then, and takes other ways with what is no number
+    def traced(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.max_pool2d(by_hand(tf.nn.conv2d(x, weights, 1, padding), bias), pool, pool, pooling)
+
+    made = traced(rows.reshape(-1, *shape[1:])).numpy()
+    wanted = made.reshape(11, shape[0], *made.shape[1:])
+    scale = np.abs(weights).sum() * np.abs(rows[np.isfinite(rows)]).max()
+    np.testing.assert_allclose(relation.numpy()["y"], wanted, rtol=0, atol=POOLED.tolerance * scale)
+
+
+@pytest.mark.parametrize("query", [
+    "SELECT tf_MaxPool({conv}, {pool}) AS y, {conv} AS z FROM rows",
+    "SELECT tf_MaxPool(tf_Neg({conv}), {pool}) AS y FROM rows",
+    "SELECT tf_MaxPool({conv} + {conv}, {pool}) AS y FROM rows",
+    "SELECT tf_MaxPool({conv} + [[[[1.5]]]], {pool}) AS y FROM rows",
+    "SELECT tf_MaxPool({conv}, {{ksize: [1, 2, 2, 1], strides: [1, 1, 1, 1], padding: 'VALID'}}) AS y FROM rows",
+    "SELECT tf_MaxPool({conv}, {{ksize: [1, 5, 5, 1], strides: [1, 5, 5, 1], padding: 'SAME'}}) AS y FROM rows",
+    "SELECT tf_AvgPool({conv}, {pool}) AS y FROM rows",
+])  # fmt: skip
+def test_what_is_no_pool_of_a_convolution_alone_is_left_alone(con: tfsql.Connection, query: str) -> None:
+    rows = np.ones((3, 1, 12, 12, 1), np.float32)
+    filled = query.format(
+        conv=CONVOLUTION.format(padding="SAME"), pool=POOL.format(p=2, q=2, pooling="SAME").replace("{{", "{")
+    )
+    relation = con.sql(filled, {"kernel": np.ones((3, 3, 1, 8), np.float32)})
+    assert POOLED.name not in relation.explain()
+    assert len(relation.fetchall()) == len(rows)
+
+
+WEIGHTED = [
+    ((5, 4), "column0 * ?", "0", False),
+    ((2, 3), "? * column0", "[1]", True),
+    ((4, 3, 2), "column0 * ?", "[-1]", True),
+    ((1, 6, 5), "column0 * ?", "2", False),
+    ((7, 64), "? * column0", "-1", True),
+    ((1000,), "column0 * ?", "0", False),
+]
+
+
+@pytest.mark.parametrize("odd", [None, np.inf, np.nan])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "product", "axis", "keeps"), WEIGHTED)
+def test_a_weighted_sum(
+    con: tfsql.Connection, shape: tuple[int, ...], product: str, axis: str, keeps: bool, dtype: str, odd: float | None
+) -> None:
+    generator = np.random.default_rng(sum(shape))
+    rows = generator.normal(size=(9, *shape)).astype(dtype)
+    if odd is not None:
+        rows[tuple(generator.integers(rows.shape))] = odd
+    weights = generator.normal(size=shape[-1]).astype(dtype)
+    axis = str(len(shape) - 1) if axis == "0" else axis
+    relation = con.sql(f"SELECT tf_Sum({product}, {axis}, {{keep_dims: {keeps}}}) AS y FROM rows", [weights])
+    assert relation.explain().count(WEIGHTED_SUM.name) == 1
+    with np.errstate(all="ignore"):
+        wanted = (rows * weights).sum(-1, keepdims=keeps)
+    scale = np.abs(weights).sum() * np.abs(rows[np.isfinite(rows)]).max()
+    np.testing.assert_allclose(relation.numpy()["y"], wanted, rtol=0, atol=WEIGHTED_SUM.tolerance * scale)
+
+
+def test_a_weighted_sum_of_rows_of_many_shapes(con: tfsql.Connection) -> None:
+    """Computed by shape, and in a loop where shapes come from values."""
+    generator = np.random.default_rng(0)
+    pictures = [generator.integers(0, 256, (side, side + 1, 3), np.uint8) for side in (3, 5, 5, 8, 2)]
+    table = pa.table({"png": [tf.io.encode_png(picture).numpy() for picture in pictures]})
+    decoded = "tf_Cast(tf_DecodePng(png, {channels: 3}), {DstT: 'float32'})"
+    con.sql(f"CREATE OR REPLACE TABLE decoded AS SELECT {decoded} AS x FROM table")
+    for source, x in (("table", decoded), ("decoded", "x::FLOAT[3][][]")):
+        relation = con.sql(f"SELECT tf_Sum({x} * [0.25, 0.5, 0.25], [-1]) AS y FROM {source}")
+        assert WEIGHTED_SUM.name in relation.explain()
+        for got, picture in zip(relation.fetchall(), pictures, strict=True):
+            np.testing.assert_allclose(np.array(got[0]), picture @ np.array([0.25, 0.5, 0.25]), rtol=1e-6)
+    assert len(table) == 5
+
+
+@pytest.mark.parametrize("call", [
+    "tf_Sum(column0 * [1.0, 2, 3], [0])",
+    "tf_Sum(column0 * [1.0, 2, 3], [0, 1])",
+    "tf_Sum(column0 * 2.5, [1])",
+    "tf_Sum(column0 * [[1.0, 2, 3], [4, 5, 6]], [1])",
+    "tf_Sum(column0 * column0[0], [1])",
+    "tf_Sum(reshape(column0, [6, 1]) * [1.0, 2, 3], [1])",
+    "tf_Sum(tf_Cast(column0, {DstT: 'int32'}) * [1, 2, 3], [1])",
+    "tf_Sum(column0 + [1.0, 2, 3], [1])",
+])  # fmt: skip
+def test_what_is_no_weighted_sum_is_left_alone(con: tfsql.Connection, call: str) -> None:
+    rows = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    relation = con.sql(f"SELECT {call} AS y FROM rows")
+    assert "lowered" not in relation.explain()
+    assert len(relation.fetchall()) == len(rows)
 
 
 # -- the stream and the engine's calls ---------------------------------------------------------------------------------

@@ -89,3 +89,16 @@ def test_spread_items_and_files(con: tfsql.Connection, tmp_path: object) -> None
     np.testing.assert_allclose(total, rows.column("total").to_numpy(), rtol=1e-6)
     con.execute(f"COPY (SELECT i, tf_Exp(x) AS e, tf_Exp(x) + 1 AS f FROM t) TO '{tmp_path}/t.parquet'")
     assert con.sql(f"SELECT count(*) FROM '{tmp_path}/t.parquet' WHERE f[2] = e[2] + 1").fetchone() == (20,)
+
+
+@pytest.mark.parametrize("kernel", ["$kernel", "{}"])
+def test_calls_with_equal_arrays_are_the_same(con: tfsql.Connection, kernel: str) -> None:
+    """However many numbers the array has."""
+    values = np.random.default_rng(0).normal(size=(3, 30)).astype(np.float32)
+    product = f"tf_MatMul(reshape(x, [1, 3]), {kernel.format(values.tolist())})"
+    relation = con.sql(
+        f"SELECT {product} AS a, tf_Exp({product}) AS b FROM t", {"kernel": values} if "$" in kernel else {}
+    )
+    assert relation.explain().count("MatMul(") == 1
+    rows = np.array([[i, i + 1, 3] for i in range(20)], np.float32)
+    np.testing.assert_allclose(relation.numpy()["b"][:, 0], np.exp(rows @ values), rtol=1e-4)

@@ -193,19 +193,19 @@ class DuckDBBackend:
             yield batch
 
     def has_table(self, parts: Sequence[str]) -> bool:
-        if all(map(_WORD.fullmatch, parts)):  # a tenth of the time; other names might be found as files
-            return self._is_found(parts)
+        if len(parts) == 1 and _WORD.fullmatch(parts[0]):  # a tenth of the time; other names might be found as files
+            return self._is_found(parts[0])
         return self._exists("information_schema.tables", "table_catalog", "table_schema", "table_name", parts)
 
     def is_base_table(self, parts: Sequence[str]) -> bool:
         return self._exists("duckdb_tables()", "database_name", "schema_name", "table_name", parts)
 
-    def _is_found(self, parts: Sequence[str]) -> bool:
+    def _is_found(self, name: str) -> bool:
         try:
             with self._guarded():
-                self._free().table(".".join(map(quote, parts)))
+                self._free().table(quote(name))
         except BindError as error:  # a view of a table that is gone is there
-            return f"Table with name {parts[-1]} does not exist" not in error.message
+            return f"Table with name {name} does not exist" not in error.message
         return True
 
     def _exists(self, source: str, catalog: str, schema: str, table: str, parts: Sequence[str]) -> bool:

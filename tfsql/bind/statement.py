@@ -55,6 +55,7 @@ class StatementBinder:
       copy_target: the file that the rows of that select are copied to, batch by batch.
       carrying: the query whose result has the names of its rows in a last column.
       wants_row_names: whether some name of a row is asked for.
+      reads_rows: whether it takes rows FROM anywhere.
       fixed_parameters: the parameters and lifted literals whose values the binding depends on.
     """
 
@@ -77,6 +78,7 @@ class StatementBinder:
         self.copy_target: ParquetFile | None = None
         self.carrying: exp.Expr | None = None
         self.wants_row_names = False
+        self.reads_rows = True
         self.fixed_parameters: set[str] = set()
         self.hosts = HostCalls(self)
         self.lists = SelectListBinder(self, statement)
@@ -240,6 +242,7 @@ class StatementBinder:
           UnsupportedError: a tensor operator stands where it cannot run.
         """
         self.wants_row_names = row_names.are_wanted(tree)
+        self.reads_rows = tree.find(exp.From) is not None
         if isinstance(tree, exp.Query | exp.Values):
             self.outermost = tree if isinstance(tree, exp.Select) else None
             self.query(tree)

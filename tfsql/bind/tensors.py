@@ -98,7 +98,12 @@ class TensorBinder:
             environment = self._statement.environment
             environment.kernels.configure_tensorflow()
             evaluate = environment.kernels.evaluate
-            self._inference = Inference(environment.settings["tfsql_max_cell_bytes"], evaluate)
+            # Without rows there is little to share, and each argument stays one of its own for the plan.
+            self._inference = Inference(
+                environment.settings["tfsql_max_cell_bytes"],
+                evaluate,
+                merges_arguments=self._statement.reads_rows,
+            )
         return self._inference
 
     # -- is it a tensor expression? ----------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ the error that the user reads before the first row.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfsql.errors import BindError, ResourceError, TypeMismatchError, did_you_mean
@@ -31,10 +33,18 @@ class Inference:
     Args:
       max_cell_bytes: what one output of one row may take.
       evaluate: computes a call on constants elsewhere; None where TensorFlow may do so here.
+      merges_arguments: whether equal arguments of kernels are one, as other equal constants are.
     """
 
-    def __init__(self, max_cell_bytes: int = MAX_CELL_BYTES, evaluate: Evaluate | None = None) -> None:
+    def __init__(
+        self,
+        max_cell_bytes: int = MAX_CELL_BYTES,
+        evaluate: Evaluate | None = None,
+        *,
+        merges_arguments: bool = False,
+    ) -> None:
         self._max_cell_bytes = max_cell_bytes
+        self._merges_arguments = merges_arguments
         self._graph = tf.Graph()
         self._symbols: dict[Node, tf.Tensor] = {}
         self._results: dict[Call, list[Any]] = {}
@@ -101,7 +111,7 @@ class Inference:
         return self._interned_node(item)
 
     def _interned_node(self, item: Node) -> Node:
-        if not isinstance(item, Constant) or item.is_argument:
+        if not isinstance(item, Constant) or (item.is_argument and not self._merges_arguments):
             return item
         return self._constants.setdefault((_content(item), item.type, item.weak), item)
 
@@ -285,7 +295,9 @@ class Inference:
 
 
 def _content(constant: Constant) -> str | bytes:
-    return repr(constant.value.tolist()) if constant.value.dtype == object else constant.value.tobytes()
+    if constant.value.dtype == object:
+        return repr(constant.value.tolist())
+    return hashlib.blake2b(np.ascontiguousarray(constant.value)).digest()
 
 
 def apply_operator(spec: OperatorSpec, inputs: Sequence[Any], attributes: dict[str, Any]) -> list[Any]:

@@ -22,7 +22,7 @@ from tfsql.kernel import devices
 from tfsql.kernel.explain import kernel_lines
 from tfsql.kernel.graph import Shape, index_paths
 from tfsql.kernel.lending import lent, lent_between
-from tfsql.kernel.lift import DISTINCT, LOOPED, MAPPED, Lifted
+from tfsql.kernel.lift import DISTINCT, LOOPED, MAPPED, Lifted, loop_rules
 from tfsql.kernel.traces import Traces
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
 from tfsql.tree import Node, Record, Sequence, Spread, Value
@@ -209,7 +209,7 @@ class Kernel(RowWise):
             if lifted is not None:
                 return self._with_parameters(lifted.rules)
         varying = "by shape" if not self._is_fixed and not self.program.is_stateful else LOOPED
-        rules = {call: varying if call in self.program.varying else "constant" for call in self.program.calls}
+        rules = loop_rules(self.program, varying, is_lowered=self.traces.is_lowered)
         return rules if self.program.is_stateful else self._with_parameters(rules)
 
     def _with_parameters(self, rules: dict[Any, str]) -> dict[Any, str]:

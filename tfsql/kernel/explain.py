@@ -22,6 +22,7 @@ _RULES = {
     "distinct": "distinct: one call for the rows of each value of the parameters; looped where values are many",
     "mapped": "mapped: in a loop inside the batch's call",
     "looped": "looped: one row after the other inside the batch's call",
+    "absorbed": "part of a call behind it, which is lowered",
     "by shape": "rows of one shape are computed together, single shapes looped",
 }
 

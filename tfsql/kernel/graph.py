@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -103,6 +104,29 @@ class Program:
 
     def is_varying(self, node: Node) -> bool:
         return self._is_varying_leaf(node) or (isinstance(node, Output) and node.call in self.varying)
+
+    @cached_property
+    def _uses(self) -> Counter[Node]:
+        return Counter([node for call in self.calls for node in call.nodes()] + list(self.results))
+
+    def is_used_once(self, node: Node) -> bool:
+        """Whether nothing but one call, once, takes a node."""
+        return self._uses[node] == 1 and node not in self.results
+
+    def needed(self, taken: Callable[[Call], Iterable[Node]]) -> frozenset[Call]:
+        """The calls that the results need.
+
+        Args:
+          taken: the nodes that a call needs.
+        """
+        needed: set[Call] = set()
+        nodes: list[Node] = list(self.results)
+        while nodes:
+            node = nodes.pop()
+            if isinstance(node, Output) and node.call not in needed:
+                needed.add(node.call)
+                nodes += taken(node.call)
+        return frozenset(needed)
 
     def _is_varying_leaf(self, node: Node) -> bool:
         return isinstance(node, Leaf) and node not in self.fixed

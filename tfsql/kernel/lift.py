@@ -8,7 +8,7 @@ everything runs in one loop inside one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -29,11 +29,11 @@ from tfsql.registry import operator_spec
 from tfsql.registry.batching import wrong_converters
 from tfsql.registry.checks import checks_of
 from tfsql.registry.shapes import has_known_shapes
-from tfsql.tree import Call, Leaf, Node, Output
+from tfsql.tree import Call, Constant, Leaf, Node, Output
 from tfsql.types import WIDENED
 
 CONSTANT, COMPOSED, CONVERTED, MAPPED, LOOPED = "constant", "composed", "converted", "mapped", "looped"
-DISTINCT = "distinct"
+DISTINCT, ABSORBED = "distinct", "absorbed"
 LOWERED = "lowered to "
 # So many rows of a loop may be computed at once.
 PARALLEL_ROWS = 10
@@ -110,7 +110,9 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
     rules: dict[Call, str] = {}
 
     def lowered(call: Call) -> tuple[Lowering, Site] | None:
-        return lowering_of(call, shape_of, program.is_varying, may_compile=may_compile) if is_lowered else None
+        if not is_lowered:
+            return None
+        return lowering_of(call, shape_of, program.is_varying, program.is_used_once, may_compile=may_compile)
 
     laid = rooms([call for call in program.calls if call in program.varying], list(program.results), lowered)
 
@@ -193,6 +195,7 @@ class _Lifting:
         self._shape_of = shape_of
         self._rules = rules
         self._folds = Folds()
+        self._needed = program.needed(self._taken)
 
     def run(self) -> list[tf.Tensor | Ragged]:
         """The results: ragged where their shapes depend on the row."""
@@ -202,7 +205,10 @@ class _Lifting:
                 self._rules[call] = CONSTANT
                 self._settle(call)
                 continue
-            if is_checked(call.op):
+            if call not in self._needed:
+                self._rules[call] = ABSORBED
+                continue
+            if is_checked(call.op) and self._has_inputs(call):
                 self._flush(segment)
                 segment = []
                 self._require(call)
@@ -289,12 +295,22 @@ class _Lifting:
             return False
         lowering, site = found
         self._flush(segment)
-        inputs = [self._environment.tensor(node) for node in call.nodes()]
-        strip = self._strips.get(origin(next(call.nodes())))
+        taken = lowering.takes(site)
+        inputs = [self._environment.tensor(node) for node in taken]
+        strip = self._strips.get(origin(taken[0]))
         made = lowering.make(site, [strip or inputs[0], *inputs[1:]])
         self._environment.put(next(call.results()), made)
         self._rules[call] = f"{LOWERED}{lowering.name}"
         return True
+
+    def _has_inputs(self, call: Call) -> bool:
+        """Whether all that a call takes is computed; what is not was looked at when its lowering was chosen."""
+        return all(not isinstance(node, Output) or node.call in self._needed for node in call.nodes())
+
+    def _taken(self, call: Call) -> Sequence[Node]:
+        """The nodes that a call takes, or its lowering."""
+        found = self._lowered(call)
+        return tuple(call.nodes()) if found is None else found[0].takes(found[1])
 
     def _direct(self, call: Call, segment: list[Call]) -> bool:
         """Makes a call on the stacked rows, if a rule allows it, behind the calls of ``segment``; whether it has."""
@@ -443,7 +459,7 @@ class _Lifting:
             for node in call.nodes()
             if self._program.is_varying(node) and not (isinstance(node, Output) and node.call in inside)
         ]
-        used = [node for call in self._program.calls if call not in inside for node in call.nodes()]
+        used = [node for call in self._needed - inside for node in self._taken(call)]
         given = [node for node in (*used, *self._program.results) if isinstance(node, Output) and node.call in inside]
         return list(dict.fromkeys(taken)), list(dict.fromkeys(given))
 
@@ -465,12 +481,28 @@ def _uncarried(tensor: tf.Tensor, node: Node) -> tf.Tensor:
     return tf.bitcast(tensor, node.type.dtype) if _is_quantised(node) else tensor
 
 
-def looped(program: Program) -> Lifted:
+def lowered_in_loop(program: Program) -> dict[Call, tuple[Lowering, Site]]:
+    """The calls of a program that a loop over its rows replaces by cheaper equal ones."""
+    found = {
+        call: lowering_of(call, _known_shape, program.is_varying, program.is_used_once, may_compile=False)
+        for call in program.calls
+        if call in program.varying
+    }
+    return {call: item for call, item in found.items() if item is not None and item[0].is_for_one_row}
+
+
+def _known_shape(node: Node) -> Shape | None:
+    return node.value.shape if isinstance(node, Constant) else node.type.shape
+
+
+def looped(program: Program, *, is_lowered: bool = True) -> Lifted:
     """``program`` over rows of any shapes, in one loop.
 
     The function takes the number of rows; for each leaf its elements ``[all]`` and the shapes of its rows
     ``[rows, rank]``; and the arguments. It returns for each result its elements ``[all]`` and shapes ``[rows, rank]``.
     """
+
+    lowered = lowered_in_loop(program) if is_lowered else {}
 
     def function(rows: tf.Tensor, *tensors: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         border = 2 * len(program.leaves)
@@ -482,18 +514,47 @@ def looped(program: Program) -> Lifted:
         ]
         known: dict[Node, tf.Tensor] = dict(zip(program.arguments, tensors[border:], strict=True))
         outside = Environment(known, program.max_cell_bytes)
-        inside = [call for call in program.calls if call in program.varying or any(map(_is_quantised, call.results()))]
-        for call in program.calls:
+        needed = _needed_in_loop(program, lowered)
+        inside = [call for call in needed if call in program.varying or any(map(_is_quantised, call.results()))]
+        for call in needed:
             if call not in inside:
                 outside.evaluate(call)
-        return _loop(program, rows, columns, outside, inside)
+        return _loop(program, rows, columns, outside, inside, lowered)
 
     signature: list[tf.TensorSpec] = [tf.TensorSpec([], tf.int32)]
     for leaf in program.leaves:
         signature += [tf.TensorSpec([None], leaf.type.dtype), tf.TensorSpec([None, leaf.type.rank], tf.int64)]
     signature += [tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments]
     concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
-    return Lifted(concrete, {call: LOOPED if call in program.varying else CONSTANT for call in program.calls})
+    return Lifted(concrete, loop_rules(program, LOOPED, is_lowered=is_lowered))
+
+
+def loop_rules(program: Program, varying: str, *, is_lowered: bool) -> dict[Call, str]:
+    """How a loop computes each call.
+
+    Args:
+      varying: the rule of those that vary by row and are not lowered.
+    """
+    lowered = lowered_in_loop(program) if is_lowered else {}
+    needed = _needed_in_loop(program, lowered)
+    rules = {call: varying if call in program.varying else CONSTANT for call in program.calls}
+    rules |= {call: ABSORBED for call in program.calls if call not in needed}
+    return rules | {call: f"{LOWERED}{lowering.name}" for call, (lowering, _) in lowered.items()}
+
+
+def _needed_in_loop(program: Program, lowered: Mapping[Call, tuple[Lowering, Site]]) -> list[Call]:
+    """The calls of a program that a loop makes, in order."""
+
+    def taken(call: Call) -> Iterable[Node]:
+        return lowered[call][0].takes(lowered[call][1]) if call in lowered else call.nodes()
+
+    needed = program.needed(taken)
+    return [call for call in program.calls if call in needed]
+
+
+def _put_lowered(row: Environment, call: Call, lowering: Lowering, site: Site) -> None:
+    """Computes a call of one row by its lowering."""
+    row.put(next(call.results()), lowering.make(site, [row.tensor(node) for node in lowering.takes(site)]))
 
 
 class _Column:
@@ -523,12 +584,20 @@ class _Column:
 
 
 def _loop(
-    program: Program, rows: tf.Tensor, columns: list[_Column], outside: Environment, inside: list[Call]
+    program: Program,
+    rows: tf.Tensor,
+    columns: list[_Column],
+    outside: Environment,
+    inside: list[Call],
+    lowered: Mapping[Call, tuple[Lowering, Site]],
 ) -> list[tuple[tf.Tensor, tf.Tensor]]:
     def body(index: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
         row = outside.child({column.leaf: column.row(index) for column in columns}, is_guarded=True)
         for call in inside:
-            row.evaluate(call)
+            if call in lowered:
+                _put_lowered(row, call, *lowered[call])
+            else:
+                row.evaluate(call)
         written = []
         for node, elements, shapes in zip(program.results, arrays[::2], arrays[1::2], strict=True):
             tensor = storable(row.tensor(node))

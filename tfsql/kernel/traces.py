@@ -69,7 +69,7 @@ class Traces:
         """The function for rows of any shapes."""
         with self._lock:
             if self._loop is None:
-                self._loop = looped(self.program)
+                self._loop = looped(self.program, is_lowered=self.is_lowered)
             return self._loop
 
     def check(self, shapes: Iterable[tuple[Shape, ...]]) -> None:

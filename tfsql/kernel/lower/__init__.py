@@ -10,14 +10,16 @@ from collections.abc import Callable
 
 from tfsql.kernel.lower.bands import BANDS
 from tfsql.kernel.lower.identity import TIMES_ONE
+from tfsql.kernel.lower.pooled import POOLED
 from tfsql.kernel.lower.site import Lowering, Shape, Site
 from tfsql.kernel.lower.squeeze import SQUEEZE
 from tfsql.kernel.lower.stencil import STENCIL
 from tfsql.kernel.lower.tiles import TILES
+from tfsql.kernel.lower.weighted import WEIGHTED_SUM
 from tfsql.tree import Call, Node
 
 # The first that pays is taken.
-LOWERINGS = (STENCIL, BANDS, TILES, SQUEEZE, TIMES_ONE)
+LOWERINGS = (STENCIL, BANDS, TILES, POOLED, SQUEEZE, TIMES_ONE, WEIGHTED_SUM)
 COMPILED_OPERATORS = frozenset().union(*(lowering.operators for lowering in LOWERINGS if lowering.is_compiled))
 
 
@@ -25,6 +27,7 @@ def lowering_of(
     call: Call,
     shape_of: Callable[[Node], Shape | None],
     is_varying: Callable[[Node], bool],
+    is_used_once: Callable[[Node], bool],
     *,
     may_compile: bool = True,
 ) -> tuple[Lowering, Site] | None:
@@ -35,8 +38,7 @@ def lowering_of(
     """
     for lowering in LOWERINGS:
         if call.op in lowering.operators and (may_compile or not lowering.is_compiled):
-            nodes = list(call.nodes())
-            site = Site(call, tuple(map(shape_of, nodes)), tuple(map(is_varying, nodes)))
+            site = Site(call, shape_of, is_varying, is_used_once)
             if lowering.pays(site):
                 return lowering, site
     return None
