@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfsql.errors import BindError, ResourceError, TypeMismatchError, did_you_mean
@@ -297,7 +296,7 @@ class Inference:
 def _content(constant: Constant) -> str | bytes:
     if constant.value.dtype == object:
         return repr(constant.value.tolist())
-    return hashlib.blake2b(np.ascontiguousarray(constant.value)).digest()
+    return hashlib.blake2b(constant.value.tobytes()).digest()
 
 
 def apply_operator(spec: OperatorSpec, inputs: Sequence[Any], attributes: dict[str, Any]) -> list[Any]:
