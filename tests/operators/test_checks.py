@@ -105,6 +105,35 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "Ncontext_sparse := 2147483647)",
             "must be as many as context_sparse_types",
         ),
+        (
+            "tf_AvgPoolGrad([1, 4, 4, 1], [[[[d], [1]]]]::FLOAT[1][2][1][1], "
+            "{ksize: [1, 2, 2, 1], strides: [1, 2, 2, 1], padding: 'VALID'})",
+            "grad must have the shape that pooling orig_input_shape with ksize and strides gives",
+        ),
+        (
+            "tf_AvgPool3DGrad([1, 3, 1, 1, 2], [[[[[d]]], [[[1]]]]]::FLOAT[1][1][1][2][1], "
+            "{ksize: [1, 2, 1, 1, 1], strides: [1, 2, 1, 1, 1], padding: 'SAME'})",
+            "grad must have the shape that pooling orig_input_shape with ksize and strides gives",
+        ),
+        (
+            "tf_FractionalMaxPoolGrad([[[[d], [1]]]]::FLOAT[1][2][1][1], [[[[1]]]]::FLOAT[1][1][1][1], "
+            "[[[[1]]]]::FLOAT[1][1][1][1], [0, 1], [0, 3])",
+            "must rise within the input",
+        ),
+        (
+            "tf_FractionalMaxPoolGrad([[[[d], [1]]]]::FLOAT[1][2][1][1], [[[[1, 1]]]]::FLOAT[2][1][1][1], "
+            "[[[[1, 1]]]]::FLOAT[2][1][1][1], [0, 1], [0, 2])",
+            "the batch and the channels of orig_input",
+        ),
+        ("tf_CTCLoss([[[]]]::FLOAT[][][], [[0, 0]]::BIGINT[2][1], [0], [d])", "inputs must have at least one class"),
+        (
+            "tf_CTCBeamSearchDecoder([[[d, 1]]]::FLOAT[2][1][1], [1], beam_width := 65536, top_paths := 65536)",
+            "top_paths may be beam_width at most, and 1,024",
+        ),
+        ("tf_NearestNeighbors([[d]]::FLOAT[1][1], [[1]]::FLOAT[1][1], -d)", "k must not be negative"),
+        ("tf_DecodeAndCropJpeg(d::VARCHAR::BLOB, [2147483647, 1, 2, 2])", "crop_window must lie inside of the picture"),
+        ("tf_AsString(d::FLOAT, width := 2147483647)", "tfsql_max_cell_bytes allows"),
+        ("tf_AsString(d::FLOAT, precision := 2147483647)", "tfsql_max_cell_bytes allows"),
     ],
 )
 def test_what_kernels_would_not_survive_is_refused(con: tfsql.Connection, call: str, reason: str) -> None:
@@ -161,3 +190,12 @@ def test_shapes_of_rows_in_a_loop_are_seen_by_the_shape_function(con: tfsql.Conn
 def test_memory_that_is_no_tensor_of_the_call_is_not_read(con: tfsql.Connection, call: str, reason: str) -> None:
     with pytest.raises(tfsql.TfsqlError, match=reason):
         con.sql(f"SELECT {call} AS y FROM (VALUES ([0, 1]::INTEGER[2])) AS t(x)").fetchall()
+
+
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+def test_gradients_of_the_shape_that_pooling_gives_pass(con: tfsql.Connection, padding: str) -> None:
+    windows = f"{{ksize: [1, 3, 2, 1], strides: [1, 2, 3, 1], padding: '{padding}'}}"
+    call = f"tf_AvgPoolGrad([1, 4, 5, 2], tf_AvgPool(x, {windows}), {windows})"
+    x = "reshape(range(d, 40 + d)::FLOAT[40], [1, 4, 5, 2])"
+    rows = con.sql(f"SELECT {call} AS y FROM (SELECT {x} AS x FROM (VALUES (0), (1)) AS t(d))").fetchall()
+    assert len(rows) == 2
