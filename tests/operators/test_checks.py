@@ -134,6 +134,31 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
         ("tf_DecodeAndCropJpeg(d::VARCHAR::BLOB, [2147483647, 1, 2, 2])", "crop_window must lie inside of the picture"),
         ("tf_AsString(d::FLOAT, width := 2147483647)", "tfsql_max_cell_bytes allows"),
         ("tf_AsString(d::FLOAT, precision := 2147483647)", "tfsql_max_cell_bytes allows"),
+        ("tf_HistogramFixedWidth([d]::FLOAT[1], ['-inf', '2']::FLOAT[2], 4)", "value_range must be finite"),
+        ("tf_HistogramFixedWidth([d::FLOAT, 'inf'::FLOAT], ['0', 'inf']::FLOAT[2], 4)", "value_range must be finite"),
+        (
+            "tf_ImageProjectiveTransformV3([[[[d]]]]::FLOAT[1][1][1][1], [[1, 0, 0, 0, 1, 0, 0, 0]]::FLOAT[8][1], "
+            "[1, 1], 0, {interpolation: 'NEAREST', fill_mode: 'constant'})",
+            "fill_mode must be CONSTANT, NEAREST, REFLECT or WRAP",
+        ),
+        ("tf_RFFT((CASE d WHEN 7 THEN [1] ELSE [] END)::FLOAT[], [8])", "must not be empty in its last axis"),
+        ("tf_RFFT2D([[], [d]][:1]::FLOAT[][], [1, 8])", "must not be empty in its last two axes"),
+        ("tf_RFFT3D([[[], [d]][:1]]::FLOAT[][][], [1, 1, 8])", "must not be empty in its last three axes"),
+        ("tf_MatrixDiagV3([d, 2, 3]::FLOAT[3], [-1, 1], 3, 3, 0)", "must have an axis for the diagonals that k names"),
+        (
+            "tf_Mfcc([[[d, 2, 3]]]::FLOAT[3][1][1], 16000, lower_frequency_limit := 'nan'::DOUBLE)",
+            "lower_frequency_limit and upper_frequency_limit must be finite",
+        ),
+        (
+            "tf_ParseExample([d::VARCHAR::BLOB], []::VARCHAR[], [['b', 'b']], [], [], "
+            "{sparse_types: ['int64'], dense_shapes: []})",
+            "sparse_keys must be scalars",
+        ),
+        (
+            "tf_ParseSingleExample(d::VARCHAR::BLOB, [], {num_sparse: 2147483647, sparse_keys: ['b'], dense_keys: [], "
+            "sparse_types: ['int64'], dense_shapes: []})",
+            "num_sparse must be the number of sparse_types",
+        ),
     ],
 )
 def test_what_kernels_would_not_survive_is_refused(con: tfsql.Connection, call: str, reason: str) -> None:

@@ -219,6 +219,7 @@ _FUNCTIONS: dict[str, Any] = {
     "length": _length,
     "len": len,
     "only": lambda items, value: all(item == value for item in items),
+    "single": _of_all(operator.and_, operator.and_, lambda x: _elements(x) == 1),
 }
 
 
