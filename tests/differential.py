@@ -37,7 +37,7 @@ def call_text(case: Case, text_of: dict[str, str] | None = None, field: str = ""
         names = [f"{name}_{index}" for index in range(len(items))] if isinstance(given, list) else [name]
         texts = [_input_text(item, key, text_of or {}) for key, item in zip(names, items, strict=True)]
         parts.append(f'"{name}" := [{", ".join(texts)}]' if isinstance(given, list) else f'"{name}" := {texts[0]}')
-    parts += [f'"{name}" := {literal(value)}' for name, value in (_types_to_give(case) | case.attributes).items()]
+    parts += [f'"{name}" := {literal(value)}' for name, value in (types_to_give(case) | case.attributes).items()]
     call = f"tf_{case.operator}({', '.join(parts)}){field}"
     return call if case.reshape is None else f"reshape({call}, {list(case.reshape)})"
 
@@ -50,7 +50,7 @@ def _input_text(item: Draw | Literal, name: str, text_of: dict[str, str]) -> str
     return text_of.get(name, f'"{name}"')
 
 
-def _types_to_give(case: Case) -> dict[str, Any]:
+def types_to_give(case: Case) -> dict[str, Any]:
     """The type attributes that the columns do not tell, since SQL has no such type."""
     spec = operator_spec(case.operator)
     assert spec is not None

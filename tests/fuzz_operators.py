@@ -251,6 +251,8 @@ class _Maker:
 
     def valid(self, operator: str, case: Any, count: int) -> Malformed:
         """The call of a case on ``count`` rows."""
+        from differential import types_to_give
+
         rows = case.rows(count)
         inputs: dict[str, Any] = {}
         for name, item in case.inputs.items():
@@ -258,7 +260,7 @@ class _Maker:
                 inputs[name] = [self._given(part, f"{name}_{i}", rows) for i, part in enumerate(item)]
             else:
                 inputs[name] = self._given(item, name, rows)
-        return Malformed(operator, inputs, dict(case.attributes))
+        return Malformed(operator, inputs, types_to_give(case) | dict(case.attributes))
 
     def with_other_values(self, call: Malformed) -> Malformed:
         """The call on a table with other values, so that what was traced for it can be used again."""

@@ -159,6 +159,10 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "sparse_types: ['int64'], dense_shapes: []})",
             "num_sparse must be the number of sparse_types",
         ),
+        (
+            "tf_RaggedCountSparseOutput([0, 2], [[d, 1]]::INTEGER[2][1], []::FLOAT[], binary_output := false)",
+            "values must be a vector",
+        ),
     ],
 )
 def test_what_kernels_would_not_survive_is_refused(con: tfsql.Connection, call: str, reason: str) -> None:
