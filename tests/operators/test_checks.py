@@ -160,6 +160,22 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "num_sparse must be the number of sparse_types",
         ),
         (
+            "tf_SdcaOptimizer([], [], [], [[[d]]::FLOAT[1][1], [[d, 1]]::FLOAT[2][1]], [1], [1], [], [], "
+            "[[1], [1, 1, 1]], [[0, 0, 0, 0]], {loss_type: 'squared_loss', l1: 0.1, l2: 1.0, num_loss_partitions: 1, "
+            "num_inner_iterations: 1})",
+            "dense_weights must have a number for each column of dense_features",
+        ),
+        (
+            "tf_RequantizePerChannel([[[[d, 1]]]]::INTEGER[2][1][1][1], [0, 0, 0], [1, 1, 1], 0, 1, {T: 'qint32'})",
+            "input_min must have one number, or one for each channel",
+        ),
+        (
+            "tf_FusedResizeAndPadConv2D([[[[d]]]]::FLOAT[1][1][1][1], [32768, d * 32768]::INTEGER[2], "
+            "[[0, 0], [0, 0], [0, 0], [0, 0]], [[[[1]]]]::FLOAT[1][1][1][1], "
+            "{mode: 'REFLECT', strides: [1, 1, 1, 1], padding: 'VALID'})",
+            "tfsql_max_cell_bytes allows",
+        ),
+        (
             "tf_RaggedCountSparseOutput([0, 2], [[d, 1]]::INTEGER[2][1], []::FLOAT[], binary_output := false)",
             "values must be a vector",
         ),

@@ -164,6 +164,18 @@ def _of_all(both: Callable[..., Any], both_tensors: Callable[..., Any], function
     return of_all
 
 
+def _of_each(function: Callable[..., Any]) -> Any:
+    """A function that gives a number of a tensor, which of a list of them gives a vector."""
+
+    def of_each(value: Any, *rest: int) -> Any:
+        if not isinstance(value, list):
+            return function(value, *rest)
+        made = [function(item, *rest) for item in value]
+        return tf.stack(list(map(_float, made))) if any(map(tf.is_tensor, made)) else np.array(made, np.float64)
+
+    return of_each
+
+
 def _rank(value: Any) -> Any:
     return value.shape.rank if tf.is_tensor(value) and value.shape.rank is not None else _dynamic_rank(value)
 
@@ -212,14 +224,13 @@ _FUNCTIONS: dict[str, Any] = {
     "at_least": _either(np.maximum, tf.maximum),
     "at_most": _either(np.minimum, tf.minimum),
     "finite": _either(np.isfinite, tf.math.is_finite),
-    "elements": _elements,
+    "elements": _of_each(_elements),
     "lengths": _lengths,
     "determinant": _either(np.linalg.det, tf.linalg.det),
     "rank": _rank,
-    "length": _length,
+    "length": _of_each(_length),
     "len": len,
     "only": lambda items, value: all(item == value for item in items),
-    "single": _of_all(operator.and_, operator.and_, lambda x: _elements(x) == 1),
 }
 
 
