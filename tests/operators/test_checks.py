@@ -160,6 +160,11 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "num_sparse must be the number of sparse_types",
         ),
         (
+            "tf_QuantizedMatMul([[d][:0]]::UTINYINT[][], [[]]::UTINYINT[][], 0, 1, 0, 1, "
+            "{T1: 'quint8', T2: 'quint8', transpose_b: true})",
+            "a must have at least one element in a line",
+        ),
+        (
             "tf_SdcaOptimizer([], [], [], [[[d]]::FLOAT[1][1], [[d, 1]]::FLOAT[2][1]], [1], [1], [], [], "
             "[[1], [1, 1, 1]], [[0, 0, 0, 0]], {loss_type: 'squared_loss', l1: 0.1, l2: 1.0, num_loss_partitions: 1, "
             "num_inner_iterations: 1})",
