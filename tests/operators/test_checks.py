@@ -160,6 +160,16 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "num_sparse must be the number of sparse_types",
         ),
         (
+            "tf_QuantizedAdd([[d], [2]]::UTINYINT[1][2], [1, 2, 3]::UTINYINT[3], 0, 1, 0, 1, "
+            "{T1: 'quint8', T2: 'quint8'})",
+            "x and y must have one shape in their last axes",
+        ),
+        (
+            "tf_QuantizedConv2DAndRelu([[[[d]]]]::UTINYINT[1][1][1][1], [[[[1]]]]::TINYINT[1][1][1][1], 0, 1, 0, "
+            "[1, 1]::FLOAT[2], {Tinput: 'quint8', Tfilter: 'qint8', strides: [1, 1, 1, 1], padding: 'SAME'})",
+            "min_filter and max_filter must have one number, or one for each filter",
+        ),
+        (
             "tf_QuantizedMatMul([[d][:0]]::UTINYINT[][], [[]]::UTINYINT[][], 0, 1, 0, 1, "
             "{T1: 'quint8', T2: 'quint8', transpose_b: true})",
             "a must have at least one element in a line",
@@ -249,3 +259,11 @@ def test_gradients_of_the_shape_that_pooling_gives_pass(con: tfsql.Connection, p
     x = "reshape(range(d, 40 + d)::FLOAT[40], [1, 4, 5, 2])"
     rows = con.sql(f"SELECT {call} AS y FROM (SELECT {x} AS x FROM (VALUES (0), (1)) AS t(d))").fetchall()
     assert len(rows) == 2
+
+
+@pytest.mark.parametrize("operator", ["QuantizedAdd", "QuantizedMul"])
+def test_a_row_of_one_quantized_number_meets_a_longer_one(con: tfsql.Connection, operator: str) -> None:
+    call = f"tf_{operator}(x, [1, 2, 3, 4]::UTINYINT[4], 0, 1, 0, 1, {{T1: 'quint8', T2: 'quint8'}})"
+    together = con.sql(f"SELECT {call} AS y FROM (VALUES ([7]::UTINYINT[1]), ([9]::UTINYINT[1])) AS t(x)").fetchall()
+    alone = [con.sql(f"SELECT {call} AS y FROM (SELECT [{x}]::UTINYINT[1] AS x)").fetchall()[0] for x in (7, 9)]
+    assert together == alone
