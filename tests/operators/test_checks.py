@@ -160,6 +160,11 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "num_sparse must be the number of sparse_types",
         ),
         (
+            "tf_QuantizedMatMulWithBias([[d]]::UTINYINT[1][1], [[1]]::TINYINT[1][1], [1], 0, 1, [0, 1], 1, "
+            "{T1: 'quint8', T2: 'qint8', Tbias: 'float32'})",
+            "min_a, max_a, min_b and max_b must be scalars",
+        ),
+        (
             "tf_QuantizedAdd([[d], [2]]::UTINYINT[1][2], [1, 2, 3]::UTINYINT[3], 0, 1, 0, 1, "
             "{T1: 'quint8', T2: 'quint8'})",
             "x and y must have one shape in their last axes",
