@@ -160,6 +160,25 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "num_sparse must be the number of sparse_types",
         ),
         (
+            "tf_QuantizedDepthwiseConv2DWithBiasAndRelu([[[[d]]]]::UTINYINT[1][1][1][1], "
+            "[[[[1]]]]::TINYINT[1][1][1][1], [1], [0, 0], 1, 0, 1, "
+            "{Tinput: 'quint8', Tfilter: 'qint8', strides: [1, 1, 1, 1], padding: 'SAME'})",
+            "min_input and max_input must be scalars",
+        ),
+        (
+            "tf_QuantizedDepthwiseConv2DWithBiasAndRelu([[[[d]]]]::UTINYINT[1][1][1][1], "
+            "[[[[1]]]]::TINYINT[1][1][1][1], [1, 2], 0, 1, 0, 1, "
+            "{Tinput: 'quint8', Tfilter: 'qint8', strides: [1, 1, 1, 1], padding: 'SAME'})",
+            "bias must have a number for each output channel",
+        ),
+        (
+            "tf_QuantizedDepthwiseConv2DWithBiasAndRelu([[[[d]]]]::UTINYINT[1][1][1][1], "
+            "[[[[1]]]]::TINYINT[1][1][1][1], [1], 0, 1, 0, 1, "
+            "{Tinput: 'quint8', Tfilter: 'qint8', strides: [1, 1, 1, 1], padding: 'SAME', "
+            "padding_list: [1]})",
+            "padding_list must be empty",
+        ),
+        (
             "tf_QuantizedMatMulWithBias([[d]]::UTINYINT[1][1], [[1]]::TINYINT[1][1], [1], 0, 1, [0, 1], 1, "
             "{T1: 'quint8', T2: 'qint8', Tbias: 'float32'})",
             "min_a, max_a, min_b and max_b must be scalars",
