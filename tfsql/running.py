@@ -319,8 +319,9 @@ class StatementRun:
         if stream.row is not None:
             batch = constant_batch(stream)
             return batch.schema, [batch]
-        rows = batch_rows(self._stream_columns(stream), stream)
         table = None if stream.scan is None else self._backend.scan(stream.scan.table, stream.scan.columns)
+        is_copied = table is None and stream.gather is None
+        rows = batch_rows(self._stream_columns(stream), stream, is_copied=is_copied)
         if table is not None:
             return table.schema, self._backend.batches(table, rows)
         if stream.gather is not None:

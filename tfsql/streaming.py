@@ -20,6 +20,8 @@ from tfsql.vectorised import Untyped
 # What the largest value of a call takes in one batch, about: enough to spread what a call costs (48 MB are hardly
 # faster), little enough for a few batches at once in memory.
 BATCH_BYTES = 24 * 2**20
+# What a batch takes that the engine copies: memory for more is fetched anew for each, in four times the time.
+COPIED_BYTES = 8 * 2**20
 # The engine's own vectors are of this length.
 VECTOR_ROWS = 2048
 MAX_BATCH_ROWS = 60 * VECTOR_ROWS
@@ -27,15 +29,18 @@ MAX_BATCH_ROWS = 60 * VECTOR_ROWS
 _OPEN_AXIS, _SCALAR_BYTES = 64, 8
 
 
-def batch_rows(columns: Columns, stream: Stream | None = None) -> int:
+def batch_rows(columns: Columns, stream: Stream | None = None, *, is_copied: bool = True) -> int:
     """How many rows of these columns make a batch: whole vectors of the engine, or a power of two of large rows.
 
     Args:
       stream: whose calls are made on the batch: what they make in between counts as well.
+      is_copied: whether the engine copies the rows into batches.
     """
     outputs = stream.outputs.values() if stream is not None else ()
     made = max((output.use.kernel.row_bytes for output in outputs if output.use is not None), default=0)
-    rows = BATCH_BYTES // max(sum(_bytes_of(kind) for _, kind in columns), made, 1)
+    taken = sum(_bytes_of(kind) for _, kind in columns)
+    limit = COPIED_BYTES if is_copied else BATCH_BYTES
+    rows = min(limit // max(taken, 1), BATCH_BYTES // max(made, 1))
     if rows < VECTOR_ROWS:
         return 1 << max(rows, 1).bit_length() - 1
     return min(rows // VECTOR_ROWS * VECTOR_ROWS, MAX_BATCH_ROWS)
