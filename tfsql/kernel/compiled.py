@@ -22,7 +22,8 @@ from tfsql.kernel import devices
 from tfsql.kernel.explain import kernel_lines
 from tfsql.kernel.graph import Shape, index_paths
 from tfsql.kernel.lending import lent, lent_between
-from tfsql.kernel.lift import DISTINCT, LOOPED, MAPPED, Lifted, loop_rules
+from tfsql.kernel.lifted import DISTINCT, LOOPED, MAPPED, Lifted
+from tfsql.kernel.loop import loop_rules
 from tfsql.kernel.traces import Traces
 from tfsql.rows import Rows, array_from_rows, concatenate, elements_array
 from tfsql.tree import Node, Record, Sequence, Spread, Value

@@ -371,3 +371,7 @@ def storable(tensor: tf.Tensor) -> tf.Tensor:
     if dtype.startswith("q"):
         return tf.bitcast(tensor, WIDENED[dtype])
     return tf.cast(tensor, WIDENED[dtype])
+
+
+def is_quantised(node: Node) -> bool:
+    return node.type.dtype.startswith("q")

@@ -1,18 +1,15 @@
-"""From one row to many: a program as a TensorFlow function over a batch of rows.
+"""From one row to many: a program as a TensorFlow function over a batch of rows of one shape.
 
-``batched`` takes rows of one shape and makes one call of each operator for the whole batch: by a cheaper equal, by the
-operator itself on the stacked rows, by a composition of other calls, or by TensorFlow's own converter; what none of
-them can do runs in a loop inside the same function. ``looped`` takes rows of any shapes and results of any shapes:
-everything runs in one loop inside one function.
+Each operator is called once for the whole batch: as a cheaper equal, as itself on the stacked rows, as a composition of
+other calls, or by TensorFlow's own converter; what none of them can do runs in a loop inside the same function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.ops.parallel_for import pfor
@@ -21,49 +18,16 @@ from tfsql.infer import assertion, is_checked, open_conditions, output_condition
 from tfsql.kernel.composed import COMPOSITIONS, Batch, Ragged, RefusedError, ragged, repeated
 from tfsql.kernel.conversion import vectorised
 from tfsql.kernel.direct import Folds, call_on_stack, direct_rule_of, varying_inputs
-from tfsql.kernel.graph import Environment, Program, Shape, Statics, storable
+from tfsql.kernel.graph import Environment, Program, Shape, Statics, is_quantised, storable
+from tfsql.kernel.lifted import ABSORBED, COMPOSED, CONSTANT, CONVERTED, LOWERED, MAPPED, Lifted
 from tfsql.kernel.lower import lowering_of
 from tfsql.kernel.lower.site import Lowering, Site
-from tfsql.kernel.lower.strip import Room, Strip, origin, rooms
+from tfsql.kernel.lower.strip import Strip, origin, rooms
 from tfsql.registry import operator_spec
 from tfsql.registry.batching import wrong_converters
 from tfsql.registry.checks import checks_of
-from tfsql.registry.shapes import has_known_shapes
-from tfsql.tree import Call, Constant, Leaf, Node, Output
+from tfsql.tree import Call, Node, Output
 from tfsql.types import WIDENED
-
-CONSTANT, COMPOSED, CONVERTED, MAPPED, LOOPED = "constant", "composed", "converted", "mapped", "looped"
-DISTINCT, ABSORBED = "distinct", "absorbed"
-LOWERED = "lowered to "
-# So many rows of a loop may be computed at once.
-PARALLEL_ROWS = 10
-
-
-@dataclass(frozen=True)
-class Lifted:
-    """A program over a batch.
-
-    Attributes:
-      function: takes the tensors that ``batched`` or ``looped`` describes.
-      rules: how the rows of each call are batched.
-      varying: of each result whether it depends on the row.
-      rooms: the places of the leaves that it takes as strips, and how those are laid out.
-    """
-
-    function: Callable[..., Any]
-    rules: dict[Call, str]
-    varying: tuple[bool, ...] = ()
-    rooms: Mapping[int, Room] = field(default_factory=dict)
-
-    @property
-    def is_loop(self) -> bool:
-        """Whether some call goes row by row."""
-        return not {MAPPED, LOOPED}.isdisjoint(self.rules.values())
-
-    @property
-    def is_composed(self) -> bool:
-        """Whether some call is made by a composition."""
-        return COMPOSED in self.rules.values()
 
 
 @cache
@@ -464,12 +428,8 @@ class _Lifting:
         return list(dict.fromkeys(taken)), list(dict.fromkeys(given))
 
 
-def _is_quantised(node: Node) -> bool:
-    return node.type.dtype.startswith("q")
-
-
 def _carried_dtype(node: Node) -> str:
-    return WIDENED[node.type.dtype] if _is_quantised(node) else node.type.dtype
+    return WIDENED[node.type.dtype] if is_quantised(node) else node.type.dtype
 
 
 def _carried(tensor: tf.Tensor) -> tf.Tensor:
@@ -478,143 +438,4 @@ def _carried(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _uncarried(tensor: tf.Tensor, node: Node) -> tf.Tensor:
-    return tf.bitcast(tensor, node.type.dtype) if _is_quantised(node) else tensor
-
-
-def lowered_in_loop(program: Program) -> dict[Call, tuple[Lowering, Site]]:
-    """The calls of a program that a loop over its rows replaces by cheaper equal ones."""
-    found = {
-        call: lowering_of(call, _known_shape, program.is_varying, program.is_used_once, may_compile=False)
-        for call in program.calls
-        if call in program.varying
-    }
-    return {call: item for call, item in found.items() if item is not None and item[0].is_for_one_row}
-
-
-def _known_shape(node: Node) -> Shape | None:
-    return node.value.shape if isinstance(node, Constant) else node.type.shape
-
-
-def looped(program: Program, *, is_lowered: bool = True) -> Lifted:
-    """``program`` over rows of any shapes, in one loop.
-
-    The function takes the number of rows; for each leaf its elements ``[all]`` and the shapes of its rows
-    ``[rows, rank]``; and the arguments. It returns for each result its elements ``[all]`` and shapes ``[rows, rank]``.
-    """
-
-    lowered = lowered_in_loop(program) if is_lowered else {}
-
-    def function(rows: tf.Tensor, *tensors: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        border = 2 * len(program.leaves)
-        # What is told of shapes TensorFlow also takes for true where a shape function of its own is wrong.
-        is_told = not any(has_known_shapes(call.op) for call in program.calls)
-        columns = [
-            _Column(leaf, *tensors[2 * i : 2 * i + 2], is_fixed=is_told and leaf.type.is_fixed)
-            for i, leaf in enumerate(program.leaves)
-        ]
-        known: dict[Node, tf.Tensor] = dict(zip(program.arguments, tensors[border:], strict=True))
-        outside = Environment(known, program.max_cell_bytes)
-        needed = _needed_in_loop(program, lowered)
-        inside = [call for call in needed if call in program.varying or any(map(_is_quantised, call.results()))]
-        for call in needed:
-            if call not in inside:
-                outside.evaluate(call)
-        return _loop(program, rows, columns, outside, inside, lowered)
-
-    signature: list[tf.TensorSpec] = [tf.TensorSpec([], tf.int32)]
-    for leaf in program.leaves:
-        signature += [tf.TensorSpec([None], leaf.type.dtype), tf.TensorSpec([None, leaf.type.rank], tf.int64)]
-    signature += [tf.TensorSpec(constant.type.shape, constant.type.dtype) for constant in program.arguments]
-    concrete = tf.function(function, autograph=False).get_concrete_function(*signature)
-    return Lifted(concrete, loop_rules(program, LOOPED, is_lowered=is_lowered))
-
-
-def loop_rules(program: Program, varying: str, *, is_lowered: bool) -> dict[Call, str]:
-    """How a loop computes each call.
-
-    Args:
-      varying: the rule of those that vary by row and are not lowered.
-    """
-    lowered = lowered_in_loop(program) if is_lowered else {}
-    needed = _needed_in_loop(program, lowered)
-    rules = {call: varying if call in program.varying else CONSTANT for call in program.calls}
-    rules |= {call: ABSORBED for call in program.calls if call not in needed}
-    return rules | {call: f"{LOWERED}{lowering.name}" for call, (lowering, _) in lowered.items()}
-
-
-def _needed_in_loop(program: Program, lowered: Mapping[Call, tuple[Lowering, Site]]) -> list[Call]:
-    """The calls of a program that a loop makes, in order."""
-
-    def taken(call: Call) -> Iterable[Node]:
-        return lowered[call][0].takes(lowered[call][1]) if call in lowered else call.nodes()
-
-    needed = program.needed(taken)
-    return [call for call in program.calls if call in needed]
-
-
-def _put_lowered(row: Environment, call: Call, lowering: Lowering, site: Site) -> None:
-    """Computes a call of one row by its lowering."""
-    row.put(next(call.results()), lowering.make(site, [row.tensor(node) for node in lowering.takes(site)]))
-
-
-class _Column:
-    """The rows of one leaf, laid end to end.
-
-    Args:
-      is_fixed: whether TensorFlow is told that all have the shape of the leaf.
-    """
-
-    def __init__(self, leaf: Leaf, elements: tf.Tensor, shapes: tf.Tensor, *, is_fixed: bool):
-        self.leaf = leaf
-        self._elements = elements
-        self._shapes = shapes
-        self._ends = tf.cumsum(tf.reduce_prod(shapes, axis=1))
-        self._stacked: tf.Tensor | None = None
-        if is_fixed:
-            self._stacked = tf.reshape(elements, [tf.shape(shapes)[0], *(leaf.type.shape or ())])
-
-    def row(self, index: tf.Tensor) -> tf.Tensor:
-        if self._stacked is not None:  # one operation in place of a dozen, for each row
-            return tf.gather(self._stacked, index)
-        shape = self._shapes[index]
-        end = self._ends[index]
-        tensor = tf.reshape(self._elements[end - tf.reduce_prod(shape) : end], shape)
-        tensor.set_shape(self.leaf.type.shape)
-        return tensor
-
-
-def _loop(
-    program: Program,
-    rows: tf.Tensor,
-    columns: list[_Column],
-    outside: Environment,
-    inside: list[Call],
-    lowered: Mapping[Call, tuple[Lowering, Site]],
-) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    def body(index: tf.Tensor, arrays: list[tf.TensorArray]) -> tuple[tf.Tensor, list[tf.TensorArray]]:
-        row = outside.child({column.leaf: column.row(index) for column in columns}, is_guarded=True)
-        for call in inside:
-            if call in lowered:
-                _put_lowered(row, call, *lowered[call])
-            else:
-                row.evaluate(call)
-        written = []
-        for node, elements, shapes in zip(program.results, arrays[::2], arrays[1::2], strict=True):
-            tensor = storable(row.tensor(node))
-            written.append(elements.write(index, tf.reshape(tensor, [-1])))
-            written.append(shapes.write(index, tf.shape(tensor, tf.int64)))
-        return index + 1, written
-
-    arrays = []
-    for node in program.results:
-        dtype = _storable_dtype(node)
-        arrays.append(tf.TensorArray(dtype, size=rows, infer_shape=False, element_shape=[None]))
-        arrays.append(tf.TensorArray(tf.int64, size=rows, element_shape=[node.type.rank]))
-    parallel = 1 if program.is_stateful else PARALLEL_ROWS
-    _, arrays = tf.while_loop(lambda index, _: index < rows, body, (0, arrays), parallel_iterations=parallel)
-    return [(arrays[i].concat(), arrays[i + 1].stack()) for i in range(0, len(arrays), 2)]
-
-
-def _storable_dtype(node: Node) -> tf.DType:
-    with tf.Graph().as_default():
-        return storable(tf.compat.v1.placeholder(node.type.dtype, [])).dtype
+    return tf.bitcast(tensor, node.type.dtype) if is_quantised(node) else tensor

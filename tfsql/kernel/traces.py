@@ -9,7 +9,9 @@ from collections.abc import Hashable, Iterable, Mapping
 import numpy as np
 
 from tfsql.kernel.graph import Program, Shape, Statics
-from tfsql.kernel.lift import Lifted, NeedsLoopError, batched, looped
+from tfsql.kernel.lift import NeedsLoopError, batched
+from tfsql.kernel.lifted import Lifted
+from tfsql.kernel.loop import looped
 from tfsql.kernel.lower import COMPILED_OPERATORS
 from tfsql.settings import ANY_DEVICE
 from tfsql.tree import Leaf
