@@ -28,11 +28,12 @@ check: lint test ## run ruff, mypy and the test suite
 docs: $(VENV)/docs.stamp ## build the documentation into build/site
 	$(BIN)/python -m mkdocs build --strict
 
-bench: $(VENV)/bench.stamp ## time all cases against TensorFlow by hand, growth, memory, rewrites; writes their pages in docs
+bench: $(VENV)/bench.stamp ## time all cases against TensorFlow by hand and peers, growth, memory; writes their pages in docs
 	$(BIN)/python benchmarks/run.py --write docs/benchmarks.md
 	$(BIN)/python benchmarks/growth.py --write docs/growth.md
 	$(BIN)/python benchmarks/memory.py --write docs/memory.md
 	$(BIN)/python benchmarks/rewrites.py --write docs/rewrites.md
+	$(BIN)/python benchmarks/peers.py --write docs/peers.md
 
 constraints: ## write constraints.txt anew, with today's releases
 	rm -rf build/constraints

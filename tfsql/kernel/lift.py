@@ -73,6 +73,7 @@ def batched(program: Program, leaf_shapes: list[Shape], *, is_lowered: bool = Tr
         raise NeedsLoopError
     rules: dict[Call, str] = {}
 
+    @cache
     def lowered(call: Call) -> tuple[Lowering, Site] | None:
         if not is_lowered:
             return None
