@@ -53,6 +53,12 @@ def test_equals_the_function_called_on_all_rows(
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+def test_decimals_and_huge_integers_are_numbers(con: tfsql.Connection) -> None:
+    con.create_function("next", lambda x: x + 1)
+    row = con.sql("SELECT next(1.5), next([1.5, 2.5]), next(3::HUGEINT), tf_Square(next(1.5)) FROM range(1)").fetchone()
+    assert row == (2.5, [2.5, 3.5], 4, 6.25)
+
+
 def test_sees_whole_batches_and_no_nulls(con: tfsql.Connection) -> None:
     sizes: list[int] = []
 

@@ -173,6 +173,12 @@ def castable(sql_type: SqlType) -> SqlType:
     return sql_type
 
 
+def cast_for_tensor(sql: str, kind: SqlType) -> str:
+    """An expression of this type, cast where its elements have no dtype."""
+    wanted = castable(kind)
+    return sql if wanted == kind else f"({sql})::{wanted}"
+
+
 def declared(tensor: TensorType) -> TensorType:
     """``tensor`` with the axes that an ARRAY cannot have, of no length or of more than 100,000, unknown."""
     assert tensor.shape is not None

@@ -49,6 +49,8 @@ _Lock = contextlib.AbstractContextManager[Any]
 STREAM_ROWS = 2048
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z-]*(?: [A-Za-z/-]+){0,3} )?(?:Error|Exception): ")
 _WORD = re.compile(r"\w+")
+# DuckDB proposes its system tables where no other name is near, and tells dozens of signatures of an operator.
+_IDLE_HINT = re.compile(r'Did you mean "(?:pg|duckdb)_|Candidate functions: .{400}', re.DOTALL)
 _EXCERPT = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.DOTALL)
 
 
@@ -387,8 +389,7 @@ def _error(error: duckdb.Error) -> TfsqlError:
     message = text[: excerpt.start()] if excerpt else text
     first, _, rest = _PREFIX.sub("", message).strip().partition("\n")
     hint = " ".join(rest.split()).removeprefix("* ")
-    # DuckDB proposes its system tables where no other name is near.
-    translated = kind(first, hint=None if not hint or hint.startswith('Did you mean "pg_') else hint)
+    translated = kind(first, hint=hint if hint and not _IDLE_HINT.match(hint) else None)
     translated.is_from_engine = True
     if excerpt:
         translated.engine_word = _pointed_word(excerpt)

@@ -16,8 +16,8 @@ from tfsql.bind.forms import function_name, is_row
 from tfsql.bind.literals import NotConstantError, field_name, python_value
 from tfsql.bind.scope import Scope
 from tfsql.errors import BindError, TfsqlError, did_you_mean
-from tfsql.types import SqlType
-from tfsql.vectorised import Vectorised
+from tfsql.types import SqlType, cast_for_tensor
+from tfsql.vectorised import RowWise, Vectorised
 
 if TYPE_CHECKING:
     from tfsql.bind.records import KernelUse
@@ -183,6 +183,8 @@ class HostCalls:
                 raise
         passed = site.arguments if site.passed is None else site.passed
         sqls = [site.sql_of(argument) for argument in passed]
+        if isinstance(vectorised, RowWise):
+            sqls = [cast_for_tensor(sql, scope.type_of(sql)) for sql in sqls]
         kernels.add(vectorised, [scope.type_of(sql) for sql in sqls])
         return self._binder.use(vectorised, call, scope, tuple(sqls))
 

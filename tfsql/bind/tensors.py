@@ -29,7 +29,19 @@ from tfsql.bind.values import field_of, result_of
 from tfsql.errors import BindError, TfsqlError, TypeMismatchError, UnsupportedError, did_you_mean
 from tfsql.source import PLACEHOLDER_PREFIX
 from tfsql.tree import Call, Constant, Leaf, Node, Output, Record, Sequence, Value, calls_in_order, value_nodes
-from tfsql.types import Array, Scalar, SqlType, Struct, TensorType, castable, display, is_complex, quote, tensor_type
+from tfsql.types import (
+    Array,
+    Scalar,
+    SqlType,
+    Struct,
+    TensorType,
+    cast_for_tensor,
+    castable,
+    display,
+    is_complex,
+    quote,
+    tensor_type,
+)
 
 if TYPE_CHECKING:
     from tfsql.bind.statement import StatementBinder
@@ -261,11 +273,21 @@ class TensorBinder:
         if isinstance(node, exp.Literal | exp.Null | exp.Boolean | exp.Interval):
             return Scalar("INTEGER") if isinstance(node, exp.Literal) and not node.is_string else None
         try:
-            if self._statement.hosts.has_call(node):
+            if self._statement.hosts.has_call(node) or self._has_tensor_part(node, scope):
                 return scope.type_of(self._statement.argument_sql(node, scope))
             return scope.type_of(self._statement.sql(node))
         except TfsqlError:
             return None
+
+    def _has_tensor_part(self, node: exp.Expr, scope: Scope) -> bool:
+        """Whether the engine computes an expression from tensors, as a cast of one, or a query of them, does."""
+        if isinstance(node, exp.Query | exp.Subquery):
+            return any(is_operator_name(call.name) for call in node.find_all(exp.Anonymous))
+        return any(
+            self._has_tensor_part(part, scope) or self.value(part, scope) is not None
+            for part in node.iter_expressions()
+            if not isinstance(part, exp.Lambda | exp.Comprehension | exp.Identifier | exp.DataType)
+        )
 
     def _negation(self, node: exp.Neg, scope: Scope) -> Value | None:
         if isinstance(node.this, exp.Literal):
@@ -490,8 +512,7 @@ class TensorBinder:
             return self._array_of_columns(node, scope)
         if is_row(node):
             return self._row_vector(node, scope)
-        rewritten = self._statement.expression(node, scope)
-        return self.leaf_of(self._statement.sql(rewritten), scope)
+        return self.leaf_of(self._statement.argument_sql(node, scope), scope)
 
     def leaf_of(self, sql: str, scope: Scope) -> Leaf:
         """The leaf of an expression that the engine computes."""
@@ -504,14 +525,13 @@ class TensorBinder:
         kind = scope.type_of(sql)
         if isinstance(kind, Struct) and not is_complex(kind):
             return self.leaf_of(_fields_as_array(sql, kind), scope)
-        wanted = castable(kind)
-        tensor = tensor_type(wanted)
+        tensor = tensor_type(castable(kind))
         if tensor is None:
             raise TypeMismatchError(
                 f"{_shown(sql)} is {display(kind)}, which is no tensor",
                 hint="A tensor is a number, a string or an array of them",
             )
-        return Leaf(sql if wanted == kind else f"({sql})::{wanted}", tensor, id(scope))
+        return Leaf(cast_for_tensor(sql, kind), tensor, id(scope))
 
     def _array_of_columns(self, node: exp.Array, scope: Scope) -> Node:
         """``[a, b]`` with columns: an ARRAY of known length, or a stack if tensors are among the elements."""
