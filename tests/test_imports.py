@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,14 @@ def test_plain_sql_never_imports_tensorflow(query: str) -> None:
     modules = modules_after(f"import tfsql; tfsql.sql({query!r}).fetchall()")
     assert "tensorflow" not in modules
     assert "pandas" not in modules
+
+
+@pytest.mark.parametrize("query", ["SELECT tf_Square(2.0)", "SELECT [1.0, 2.0]::FLOAT[2] / 2", "SELECT relu(-1.0)"])
+def test_tensorflow_starts_in_silence(query: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    code = f"import tfsql; tfsql.sql({query!r}).fetchall()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == ""
 
 
 def importers(package: str) -> set[str]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -74,6 +75,18 @@ def test_a_new_process_calls_functions(written: tuple[str, str]) -> None:
     got = json.loads(run(READ, written[0], json.dumps(queries)))
     assert got["operators"] == [["BOOLEAN"], [[True]]]
     assert got["javascript"] == got["view"] == [["DOUBLE"], [[17.0]]]
+
+
+def test_the_path_of_a_file_may_be_a_parameter(written: tuple[str, str], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(Path(written[1]).parent)  # a file there is none of the query's
+    other = str(tmp_path / "other.parquet")
+    with tfsql.connect() as con:
+        con.sql(f"COPY (SELECT tf_Square([1.0, 2.0]) AS z) TO '{other}'")
+        for paths in (other, [other]):
+            relation = con.sql("SELECT z FROM read_parquet($p)", {"p": paths})
+            assert (relation.types, relation.fetchall()) == (["float32[2]"], [((1.0, 4.0),)])
+        y = con.sql("SELECT y FROM read_parquet($p) LIMIT 1", {"p": written[1]})
+        assert y.types == ["float32[2, 3]"]
 
 
 def test_pyarrow_reads_the_shapes_too(written: tuple[str, str]) -> None:

@@ -126,6 +126,17 @@ def test_dict_of_arrays_of_different_lengths(con: tfsql.Connection) -> None:
 # -- TensorFlow --------------------------------------------------------------------------------------------------------
 
 
+def test_half_precision_columns_are_float32(con: tfsql.Connection) -> None:
+    halves = np.array([0.5, 1.5], np.float16)
+    frame = pd.DataFrame({"h": halves})
+    lists = pa.array([[0.5], [1.5, 2]], pa.list_(pa.float16()))
+    columns = pa.table({"h": halves, "f": pa.FixedSizeListArray.from_arrays(pa.array(halves), 1), "l": lists})
+    assert con.sql("SELECT tf_Square(h) FROM frame").fetchall() == [(0.25,), (2.25,)]
+    relation = con.sql("SELECT h, f, l, tf_Square(l) AS s FROM columns")
+    assert relation.types == ["FLOAT", "float32[1]", "float32[?]", "float32[?]"]
+    assert relation.fetchall() == [(0.5, (0.5,), [0.5], [0.25]), (1.5, (1.5,), [1.5, 2.0], [2.25, 4.0])]
+
+
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", "complex64"])
 def test_tensors(con: tfsql.Connection, dtype: str) -> None:
     tensor = tf.constant(sample(dtype, 3, 2, 2))

@@ -66,13 +66,27 @@ def table_from(name: str, value: Any) -> pa.Table:
 
 
 def nested(table: pa.Table) -> pa.Table:
-    """The table with fixed-shape tensor columns as nested lists, which DuckDB reads as ARRAYs of that shape."""
+    """The table as DuckDB reads it: tensors of fixed shape as nested lists, which are ARRAYs, halves as floats."""
     for index, column in enumerate(table.columns):
+        without_halves = _without_halves(column.type)
+        if without_halves != column.type:
+            table = table.set_column(index, table.column_names[index], column.cast(without_halves))
         if isinstance(column.type, pa.BaseExtensionType) and isinstance(column.type, pa.FixedShapeTensorType):
             chunks = [flatten.nested_storage(chunk) for chunk in column.chunks]
             made = pa.chunked_array(chunks) if chunks else pa.chunked_array([], flatten.nested_type(column.type))
             table = table.set_column(index, table.column_names[index], made)
     return table
+
+
+def _without_halves(kind: pa.DataType) -> pa.DataType:
+    """The type with float32 for float16, which DuckDB has not."""
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_without_halves(kind.value_type), kind.list_size)
+    if pa.types.is_list(kind):
+        return pa.list_(_without_halves(kind.value_type))
+    return kind
 
 
 def array_column(array: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
@@ -142,7 +156,7 @@ def _from_pandas(frame: Any) -> pa.Table:
             arrays[str(name)] = _array_cells(values)
         else:
             arrays[str(name)] = _checked(f'Column "{name}"', partial(pa.Array.from_pandas, series))
-    return pa.table(arrays)
+    return nested(pa.table(arrays))
 
 
 def _are_arrays(values: np.ndarray) -> bool:

@@ -80,10 +80,21 @@ class SourceBinder:
             self._binder.is_changed = True
             return self._replaced(node, made, default_alias=name)
         if name in ("read_parquet", "parquet_scan") and [*node.this.expressions, node.this.this]:
-            paths = [part for part in node.this.walk() if isinstance(part, exp.Literal) and part.is_string]
-            return self._with_file_types(node, str(paths[0].this) if paths else "", name)
+            return self._with_file_types(node, self._first_path(node.this), name)
         self._binder.children(node.this, scope)
         return node
+
+    def _first_path(self, call: exp.Expr) -> str:
+        """The first path that a call names, as text or as a parameter; empty where it names none."""
+        for part in call.walk():
+            value = part.this if isinstance(part, exp.Literal) and part.is_string else None
+            if isinstance(part, exp.Placeholder):
+                value = self._binder.parameter_value(str(part.this))
+            while isinstance(value, list | tuple) and value:
+                value = value[0]
+            if isinstance(value, str):
+                return value
+        return ""
 
     def _named_table(self, node: exp.Table) -> exp.Expr:
         name = node.name
@@ -115,7 +126,7 @@ class SourceBinder:
 
     def _with_file_types(self, node: exp.Table, path: str, default_alias: str) -> exp.Expr:
         """A Parquet scan whose list columns are ARRAYs again, as its metadata says: Parquet itself has only lists."""
-        types = self._binder.environment.file_types(path)
+        types = self._binder.environment.file_types(path) if path else {}
         if not types:
             return node
         casts = ", ".join(f"{made} AS {quote(name)}" for name, made in types.items())

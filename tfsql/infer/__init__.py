@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tfsql.infer.calls import Inference, apply_operator
-from tfsql.infer.conditions import (
+from tfsql.startup import start_tensorflow
+
+start_tensorflow()
+
+from tfsql.infer.calls import Inference, apply_operator  # noqa: E402
+from tfsql.infer.conditions import (  # noqa: E402
     MAX_CELL_BYTES,
     assertion,
     is_checked,
@@ -11,8 +15,8 @@ from tfsql.infer.conditions import (
     output_conditions,
     refuse,
 )
-from tfsql.infer.dtypes import constant_of, convert_constant, natural
-from tfsql.infer.messages import clean_message
+from tfsql.infer.dtypes import constant_of, convert_constant, natural  # noqa: E402
+from tfsql.infer.messages import clean_message  # noqa: E402
 
 __all__ = [
     "MAX_CELL_BYTES",
