@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 import subprocess
 import sys
@@ -209,6 +210,15 @@ def test_complex_scalars(con: tfsql.Connection) -> None:
     expected = np.array([2j, 1 + 2j, 2 + 2j], np.complex64)
     np.testing.assert_array_equal(relation.numpy()["y"], expected)
     np.testing.assert_array_equal(relation.tensors()["y"].numpy(), expected)
+
+
+def test_decimals_and_huge_integers_are_float64(con: tfsql.Connection) -> None:
+    relation = con.sql("SELECT sum(i) AS n, avg(i)::DECIMAL(4, 2) AS m, [1.5, 2.5] AS v FROM range(4) r(i)")
+    assert relation.fetchone() == (6, decimal.Decimal("1.50"), [decimal.Decimal("1.5"), decimal.Decimal("2.5")])
+    frame, arrays = relation.df(), relation.numpy()
+    assert frame.dtypes[["n", "m"]].tolist() == [np.float64, np.float64]
+    assert (arrays["n"].tolist(), arrays["m"].tolist(), arrays["v"][0].dtype) == ([6.0], [1.5], np.float64)
+    assert relation.tensors()["v"].to_list() == [[1.5, 2.5]]
 
 
 def test_bool_columns(con: tfsql.Connection, images: np.ndarray) -> None:

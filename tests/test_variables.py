@@ -126,6 +126,15 @@ def test_dict_of_arrays_of_different_lengths(con: tfsql.Connection) -> None:
 # -- TensorFlow --------------------------------------------------------------------------------------------------------
 
 
+def test_collections_of_python_are_no_tables(con: tfsql.Connection) -> None:
+    numbers = [1, 2]
+    mixed = {"x": np.arange(2), "y": [1, 2]}
+    for query, name, kind in (("FROM numbers", "numbers", "list"), ("SELECT tf_Square(x) FROM mixed", "mixed", "dict")):
+        with pytest.raises(tfsql.BindError, match=f"{name} does not exist") as caught:
+            con.sql(query)
+        assert (caught.value.hint or "").startswith(f"The variable {name} is a {kind}, which is no table")
+
+
 def test_half_precision_columns_are_float32(con: tfsql.Connection) -> None:
     halves = np.array([0.5, 1.5], np.float16)
     frame = pd.DataFrame({"h": halves})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -50,6 +51,15 @@ def sql_type_of(kind: pa.DataType) -> SqlType:
     if pa.types.is_struct(kind):
         return Struct(tuple((field.name, sql_type_of(field.type)) for field in kind))
     return Scalar(_SQL_OF_ARROW.get(kind) or str(kind).upper())
+
+
+def with_elements(kind: pa.DataType, element: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """The type with what ``element`` makes of the type of its elements, below its lists."""
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(with_elements(kind.value_type, element), kind.list_size)
+    if pa.types.is_list(kind):
+        return pa.list_(with_elements(kind.value_type, element))
+    return element(kind)
 
 
 def python_values(column: pa.ChunkedArray) -> list[Any]:

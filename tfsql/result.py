@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tfsql import flatten
-from tfsql.arrow_types import python_values, sql_type_of
+from tfsql.arrow_types import python_values, sql_type_of, with_elements
 from tfsql.backends.base import Columns, EngineResult
 from tfsql.errors import ResourceError
 from tfsql.types import COMPLEX_PART, SqlType, TensorType, display, tensor_type
@@ -244,10 +244,18 @@ class Relation:
     # -- tables ------------------------------------------------------------------------------------------------------
 
     def _named_columns(self) -> Iterator[tuple[str, SqlType, pa.ChunkedArray]]:
-        """Name, type and values of each column; a name that is there already gets ``_1``, ``_2``, ..."""
+        """Name, type and values of each column, decimals and huge integers as DOUBLE, as DuckDB gives them to NumPy.
+
+        A name that is there already gets ``_1``, ``_2``, ...
+        """
         names = flatten.distinct_names(self.columns)
         kinds = (kind for _, kind in self._shape())
-        yield from zip(names, kinds, self.nested_table().columns, strict=True)
+        for name, kind, column in zip(names, kinds, self.nested_table().columns, strict=True):
+            plain = with_elements(column.type, _without_decimals)
+            if plain == column.type:
+                yield name, kind, column
+            else:
+                yield name, sql_type_of(plain), column.cast(plain)
 
     def nested_table(self) -> pa.Table:
         """The rows as an Arrow table with nested lists in the place of tensors, computed once."""
@@ -343,6 +351,10 @@ def _fixed_shape_chunk(chunk: pa.Array, kind: pa.FixedShapeTensorType) -> pa.Arr
         level, size = level.values.slice(start, count), size * axis
     mask = chunk.is_null() if chunk.null_count else None
     return pa.ExtensionArray.from_storage(kind, pa.FixedSizeListArray.from_arrays(level, size, mask=mask))
+
+
+def _without_decimals(element: pa.DataType) -> pa.DataType:
+    return pa.float64() if pa.types.is_decimal(element) else element
 
 
 def _array(column: pa.ChunkedArray, tensor: TensorType | None) -> np.ndarray:

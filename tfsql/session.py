@@ -26,7 +26,7 @@ from tfsql.running import Parameters, Request, StatementRun, deep_recursion, nam
 from tfsql.source import Source, Statement, lift_literals, statements
 from tfsql.split import KernelCache
 from tfsql.types import quote_text
-from tfsql.variables import caller_variables, table_from, table_names
+from tfsql.variables import caller_variables, hint_on_missing, table_from, table_names
 
 if TYPE_CHECKING:
     from tfsql.backends.base import Backend
@@ -304,6 +304,8 @@ class Connection:
         except TfsqlError as error:
             if error.span is None:
                 error.span = run.statement.named_span(error)
+            if error.is_from_engine:
+                error.hint = hint_on_missing(error.message, request.variables) or error.hint
             raise error.locate(request.source.text) from error.__cause__
 
     def environment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,12 +13,16 @@ import numpy as np
 import pyarrow as pa
 
 from tfsql import flatten
+from tfsql.arrow_types import with_elements
 from tfsql.errors import TypeMismatchError
 
 # The column of a table that is made of one array: DuckDB's own name for it.
 ARRAY_COLUMN = "column0"
 
 _TABLE_MODULES = ("pandas", "pyarrow", "numpy", "tensorflow", "polars", "duckdb", "_duckdb", "tfsql")
+
+# DuckDB's sentence.
+_MISSING = re.compile(r"Table with name (\w+) does not exist")
 
 _TABLE_SIGNS = ("__arrow_c_stream__", "to_arrow_table", "__array__", "arrow", "row_splits")
 
@@ -68,7 +73,7 @@ def table_from(name: str, value: Any) -> pa.Table:
 def nested(table: pa.Table) -> pa.Table:
     """The table as DuckDB reads it: tensors of fixed shape as nested lists, which are ARRAYs, halves as floats."""
     for index, column in enumerate(table.columns):
-        without_halves = _without_halves(column.type)
+        without_halves = with_elements(column.type, _without_halves)
         if without_halves != column.type:
             table = table.set_column(index, table.column_names[index], column.cast(without_halves))
         if isinstance(column.type, pa.BaseExtensionType) and isinstance(column.type, pa.FixedShapeTensorType):
@@ -78,15 +83,9 @@ def nested(table: pa.Table) -> pa.Table:
     return table
 
 
-def _without_halves(kind: pa.DataType) -> pa.DataType:
-    """The type with float32 for float16, which DuckDB has not."""
-    if pa.types.is_float16(kind):
-        return pa.float32()
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_without_halves(kind.value_type), kind.list_size)
-    if pa.types.is_list(kind):
-        return pa.list_(_without_halves(kind.value_type))
-    return kind
+def _without_halves(element: pa.DataType) -> pa.DataType:
+    """float32 for float16, which DuckDB has not."""
+    return pa.float32() if pa.types.is_float16(element) else element
 
 
 def array_column(array: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
@@ -184,3 +183,14 @@ def _nested_list(kind: pa.DataType, rank: int) -> pa.DataType:
 def table_names(variables: Mapping[str, Any]) -> frozenset[str]:
     """The names of the variables that can be read as tables."""
     return frozenset(name for name, value in variables.items() if is_table(value))
+
+
+def hint_on_missing(message: str, variables: Mapping[str, Any]) -> str | None:
+    """What to do where the engine misses a table with the name of a list, tuple or dict; None elsewhere."""
+    missing = _MISSING.match(message)
+    name = missing.group(1) if missing else ""
+    value = variables.get(name)
+    if not isinstance(value, list | tuple | dict):
+        return None
+    kind = type(value).__name__
+    return f"The variable {name} is a {kind}, which is no table: np.array({name}) or pd.DataFrame({name}) is"

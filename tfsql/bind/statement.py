@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 MAX_VIEW_DEPTH = 32
 MAX_FUNCTION_DEPTH = 32
+# tf.reduce_mean is the operator Mean.
+_REDUCE = re.compile(r"^reduce_?(?=(?:all|any|max|mean|min|prod|sum)$)", re.IGNORECASE)
 _OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.Columns, exp.Var, exp.Placeholder)
 
 
@@ -133,7 +136,7 @@ class StatementBinder:
 
         bare = name[len(OPERATOR_PREFIX) :]
         if op_def(bare) is None or not name.startswith(OPERATOR_PREFIX):
-            hint = did_you_mean(bare, wrapped_names())
+            hint = did_you_mean(_REDUCE.sub("", bare), wrapped_names())
             raise BindError(f"No operator {name}", hint=hint and hint.replace("mean ", f"mean {OPERATOR_PREFIX}"))
         return allowed_operator(bare, name, trust=self.environment.trust)
 

@@ -34,6 +34,7 @@ def shape_error(spec: OperatorSpec, inputs: Sequence[ListOrNode], error: Excepti
     message = clean_message(error)
     named = [(arg.name, item) for arg, item in zip(spec.inputs, inputs, strict=True)]
     ranks = _RANK_MESSAGE.search(message)
+    hint = f"reshape(x, [...]) changes the rank{_example_of_rank(ranks.group(1))}" if ranks else None
     if ranks:
         fitting = [
             (name, item)
@@ -45,11 +46,12 @@ def shape_error(spec: OperatorSpec, inputs: Sequence[ListOrNode], error: Excepti
             return ShapeError(
                 f"{spec.sql_name}: {name} must have rank {ranks.group(1)} but is {item.type}, "
                 f"which has rank {ranks.group(2)}",
-                hint="reshape(x, [...]) changes the rank" + _example_of_rank(ranks.group(1)),
+                hint=hint,
                 argument=name,
             )
     shapes = ", ".join(f"{name} {show_item(item)}" for name, item in named)
-    return ShapeError(f"{spec.sql_name}: {message}. Inputs: {shapes}" if shapes else f"{spec.sql_name}: {message}")
+    sentence = f"{spec.sql_name}: {message}. Inputs: {shapes}" if shapes else f"{spec.sql_name}: {message}"
+    return ShapeError(sentence, hint=hint)
 
 
 def _example_of_rank(rank: str) -> str:
@@ -67,9 +69,14 @@ def show_value(value: np.ndarray) -> str:
 
 
 def cast_hint(node: Node, dtype: str | None) -> str | None:
-    if not isinstance(node, Leaf) or dtype is None or dtype not in SQL_OF_DTYPE or "string" in (node.type.dtype, dtype):
+    if not isinstance(node, Leaf) or dtype is None or dtype not in SQL_OF_DTYPE or dtype == "string":
         return None
     sql = node.sql if len(node.sql) < 60 else "..."
+    if node.type.is_bytes:
+        return f"tf_DecodeImage({sql}) decodes a picture, tf_DecodeRaw({sql}, {{out_type: '{dtype}'}}) numbers"
+    if node.type.dtype == "string":
+        plain = SQL_OF_DTYPE[dtype]
+        return f"Cast it: {sql}::{plain} where it is a number, {sql}::{plain}[] a list" if not node.type.shape else None
     return f"Cast it: {sql}::{sql_type(TensorType(dtype, node.type.shape))}"
 
 
