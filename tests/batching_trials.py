@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -239,7 +239,10 @@ def choices(case: Case) -> Iterator[frozenset[str]]:
 
 
 def variants(case: Case, vary: frozenset[str]) -> Iterator[Case]:
-    """The case with other shapes, once each; which of them are valid calls only trying tells."""
+    """The case with other shapes, once each; which of them are valid calls only trying tells.
+
+    Each is tried with single elements for some inputs, too, which a kernel may repeat for all of another's.
+    """
     everything = frozenset(case.inputs)
     changes: Sequence[tuple[frozenset[str], Callable[[tuple[int, ...]], tuple[int, ...]]]] = [
         (everything, lambda shape: shape),
@@ -254,8 +257,11 @@ def variants(case: Case, vary: frozenset[str]) -> Iterator[Case]:
         (everything - vary, lambda shape: ()),
     ]
     seen = set()
-    for names, change in changes:
+    for (names, change), single in product(
+        changes, (frozenset(), vary, everything - vary, frozenset(sorted(vary)[:1]))
+    ):
         made = _changed(case, names, lambda draw, change=change: replace(draw, shape=change(draw.shape)))  # type: ignore[misc]
+        made = _changed(made, single, lambda draw: replace(draw, shape=(1,) * len(draw.shape)))
         key = str(made.inputs)
         if key not in seen:
             seen.add(key)
