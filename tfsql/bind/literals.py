@@ -107,7 +107,9 @@ def weak_constant(value: Any) -> Constant:
     if kinds <= {int, float}:
         if any(isinstance(leaf, int) and not -(2**63) <= leaf < 2**64 for leaf in leaves):
             raise TypeMismatchError("A number is beyond 64 bits", hint="Write it with a decimal point: 1e30")
-        return from_array(_rectangular(value, np.float64 if float in kinds else None), is_weak=True)
+        # NumPy would make fractions of numbers of which only some are beyond int64.
+        whole = np.uint64 if any(leaf >= 2**63 for leaf in leaves) else None
+        return from_array(_rectangular(value, np.float64 if float in kinds else whole), is_weak=True)
     if kinds == {bool}:
         return from_array(_rectangular(value, np.bool_))
     if kinds <= {str, bytes}:
