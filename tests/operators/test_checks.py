@@ -218,6 +218,19 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "tf_RaggedCountSparseOutput([0, 2], [[d, 1]]::INTEGER[2][1], []::FLOAT[], binary_output := false)",
             "values must be a vector",
         ),
+        (
+            "tf_SparseSplit(1, [[0, d]]::BIGINT[2][1], [1]::FLOAT[1], [3, 4], num_split := 100)",
+            "num_split must not be greater than every length in shape",
+        ),
+        (
+            "tf_TensorScatterAdd([[1, 2], [3, 4]]::FLOAT[2][2], [[0], [1]], d::FLOAT)",
+            "updates must have an axis for each of indices but its last",
+        ),
+        ("tf_SplitV([d, 2]::FLOAT[2], [[1, 1]]::INTEGER[2][1], 0, num_split := 2)", "size_splits must be a vector"),
+        (
+            "tf_SparseTensorDenseMatMul([[0, 0]]::BIGINT[2][1], [d]::FLOAT[1], [-1, 1], [[1]]::FLOAT[1][1])",
+            "a_shape must not be negative",
+        ),
     ],
 )
 def test_what_kernels_would_not_survive_is_refused(con: tfsql.Connection, call: str, reason: str) -> None:
@@ -283,6 +296,17 @@ def test_gradients_of_the_shape_that_pooling_gives_pass(con: tfsql.Connection, p
     x = "reshape(range(d, 40 + d)::FLOAT[40], [1, 4, 5, 2])"
     rows = con.sql(f"SELECT {call} AS y FROM (SELECT {x} AS x FROM (VALUES (0), (1)) AS t(d))").fetchall()
     assert len(rows) == 2
+
+
+@pytest.mark.parametrize("kind", ["INTEGER[4]", "INTEGER[]"])
+def test_what_only_values_tell_is_not_refused_before_they_are_known(con: tfsql.Connection, kind: str) -> None:
+    call = "tf_AvgPoolGrad(s, g, {ksize: [1, 2, 2, 1], strides: [1, 2, 2, 1], padding: 'VALID'})"
+    sql = f"SELECT {call} AS y FROM (SELECT [1, h, 2, 1]::{kind} AS s, [[[[4]]]]::FLOAT[1][1][1][1] AS g FROM t)"
+    con.sql("CREATE TABLE t AS SELECT 2 AS h")
+    assert con.sql(sql).fetchall() == [([[[[1.0], [1.0]], [[1.0], [1.0]]]],)]
+    con.sql("INSERT INTO t VALUES (5)")
+    with pytest.raises(tfsql.TfsqlError, match=r"grad must have the shape that pooling .*\(row 1\)"):
+        con.sql(sql).fetchall()
 
 
 @pytest.mark.parametrize("operator", ["QuantizedAdd", "QuantizedMul"])

@@ -181,7 +181,7 @@ def _rank(value: Any) -> Any:
 
 
 def _dynamic_rank(value: Any) -> Any:
-    return tf.rank(value) if tf.is_tensor(value) else np.ndim(value)
+    return _float(tf.rank(value)) if tf.is_tensor(value) else np.ndim(value)
 
 
 def _elements(value: Any) -> Any:
@@ -211,6 +211,19 @@ def _lengths(value: Any) -> Any:
     return np.array(value.shape, np.float64) if _has_shape(value) else _float(tf.shape(value))
 
 
+def _equal(left: Any, right: Any) -> Any:
+    if tf.is_tensor(right) and not tf.is_tensor(left):
+        left, right = right, left
+    if not tf.is_tensor(left):
+        return left == right
+    return tf.raw_ops.Equal(x=left, y=tf.convert_to_tensor(right, left.dtype), incompatible_shape_error=False)
+
+
+def _unequal(left: Any, right: Any) -> Any:
+    equal = _equal(left, right)
+    return ~equal if tf.is_tensor(equal) else np.logical_not(equal)
+
+
 _FUNCTIONS: dict[str, Any] = {
     "all": _all,
     "any": _either(np.any, tf.reduce_any),
@@ -230,6 +243,8 @@ _FUNCTIONS: dict[str, Any] = {
     "rank": _rank,
     "length": _of_each(_length),
     "len": len,
+    "equal": _equal,
+    "unequal": _unequal,
     "only": lambda items, value: all(item == value for item in items),
 }
 

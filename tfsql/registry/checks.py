@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,5 +97,18 @@ def checked_operators() -> tuple[str, ...]:
     return tuple(sorted(_all_checks()))
 
 
+class _Equalities(ast.NodeTransformer):
+    """``a == b`` as ``equal(a, b)``: outside of a function, TensorFlow compares tensors as objects."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        name = {ast.Eq: "equal", ast.NotEq: "unequal"}.get(type(node.ops[0]))
+        if name is None:
+            return node
+        (right,) = node.comparators
+        return ast.Call(ast.Name(name, ast.Load()), [node.left, right], [])
+
+
 def _compiled(text: str) -> CodeType:
-    return compile(text, "operators/checks.toml", "eval")
+    tree = ast.fix_missing_locations(_Equalities().visit(ast.parse(text, mode="eval")))
+    return compile(tree, "operators/checks.toml", "eval")

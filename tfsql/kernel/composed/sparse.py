@@ -17,6 +17,8 @@ from tfsql.kernel.composed.scatters import with_row
 
 # Greater shapes could not be multiplied by the number of rows.
 _MAX_ELEMENTS = 2**40
+# More parts take seconds to trace.
+_MAX_PARTS = 16
 
 
 def known_shape(batch: Batch, name: str) -> np.ndarray:
@@ -271,6 +273,8 @@ def known_shapes(batch: Batch, name: str) -> list[np.ndarray]:
 
 @composes("SparseSplit")
 def sparse_split(batch: Batch) -> Sequence[list[Any]]:
+    if batch.attributes["num_split"] > _MAX_PARTS:
+        raise RefusedError(f"it makes more than {_MAX_PARTS} parts")
     axis = tf.constant(behind_row(batch.known("split_dim"), batch.row_shape("shape")[0]), tf.int64)
     made = batch.again(**all_rows(batch, "indices", "values", "shape"), split_dim=axis)
     parts = [sparse_rows(batch, *part) for part in zip(*made, strict=True)]
