@@ -63,3 +63,11 @@ def test_axes_are_counted_one_higher_on_the_stack(axis: int, wanted: list[Any]) 
 def test_the_axis_of_the_rows_cannot_be_named(axis: int) -> None:
     with pytest.raises(tfsql.TfsqlError, match="tf_ReduceJoin"):
         tfsql.sql(JOINED.format(axis=axis)).fetchall()
+
+
+def test_a_text_of_each_row_meets_positions_of_more() -> None:
+    """The kernel repeats it along two axes, which a stack of rows would exceed."""
+    source = "SELECT [['abc' || i]]::VARCHAR[1][1] AS x, [[0, 1]]::INTEGER[2][1] AS p FROM range(2) AS t(i)"
+    relation = tfsql.sql(f"SELECT tf_Substr(x, p, p) AS y FROM ({source})")
+    assert relation is not None
+    assert relation.fetchall() == [((("", "b"),),)] * 2
