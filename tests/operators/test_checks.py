@@ -179,6 +179,12 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
             "padding_list must be empty",
         ),
         (
+            "tf_QuantizedDepthwiseConv2DWithBias([[[[d]]]]::UTINYINT[1][1][1][1], "
+            "[[[[1]]]]::TINYINT[1][1][1][1], [1], 0, 1, [-1]::FLOAT[1], 1, "
+            "{Tinput: 'quint8', Tfilter: 'qint8', strides: [1, 1, 1, 1], padding: 'SAME'})",
+            "min_filter and max_filter must be both scalars or both vectors",
+        ),
+        (
             "tf_QuantizedMatMulWithBias([[d]]::UTINYINT[1][1], [[1]]::TINYINT[1][1], [1], 0, 1, [0, 1], 1, "
             "{T1: 'quint8', T2: 'qint8', Tbias: 'float32'})",
             "min_a, max_a, min_b and max_b must be scalars",
@@ -191,7 +197,7 @@ def test_sequences_of_windows_lie_within_the_input(con: tfsql.Connection, rows: 
         (
             "tf_QuantizedConv2DAndRelu([[[[d]]]]::UTINYINT[1][1][1][1], [[[[1]]]]::TINYINT[1][1][1][1], 0, 1, 0, "
             "[1, 1]::FLOAT[2], {Tinput: 'quint8', Tfilter: 'qint8', strides: [1, 1, 1, 1], padding: 'SAME'})",
-            "min_filter and max_filter must have one number, or one for each filter",
+            "min_filter and max_filter must be both scalars or both vectors",
         ),
         (
             "tf_QuantizedMatMul([[d][:0]]::UTINYINT[][], [[]]::UTINYINT[][], 0, 1, 0, 1, "
