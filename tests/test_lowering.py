@@ -290,13 +290,14 @@ def test_a_pool_of_a_convolution(
     "SELECT tf_MaxPool({conv}, {pool}) AS y, {conv} AS z FROM rows",
     "SELECT tf_MaxPool(tf_Neg({conv}), {pool}) AS y FROM rows",
     "SELECT tf_MaxPool({conv} + {conv}, {pool}) AS y FROM rows",
+    "SELECT tf_MaxPool(tf_BiasAdd({conv}, range(8)::FLOAT[8], {{data_format: 'NCHW'}}), {pool}) AS y FROM rows",
     "SELECT tf_MaxPool({conv} + [[[[1.5]]]], {pool}) AS y FROM rows",
     "SELECT tf_MaxPool({conv}, {{ksize: [1, 2, 2, 1], strides: [1, 1, 1, 1], padding: 'VALID'}}) AS y FROM rows",
     "SELECT tf_MaxPool({conv}, {{ksize: [1, 5, 5, 1], strides: [1, 5, 5, 1], padding: 'SAME'}}) AS y FROM rows",
     "SELECT tf_AvgPool({conv}, {pool}) AS y FROM rows",
 ])  # fmt: skip
 def test_what_is_no_pool_of_a_convolution_alone_is_left_alone(con: tfsql.Connection, query: str) -> None:
-    rows = np.ones((3, 1, 12, 12, 1), np.float32)
+    rows = np.ones((3, 1, 8, 12, 1), np.float32)
     filled = query.format(
         conv=CONVOLUTION.format(padding="SAME"), pool=POOL.format(p=2, q=2, pooling="SAME").replace("{{", "{")
     )

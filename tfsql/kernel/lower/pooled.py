@@ -75,6 +75,8 @@ def _place(site: Site, call: Call) -> int | None:
     nodes = list(call.nodes())
     varying = [i for i, node in enumerate(nodes) if site.is_varying(node)]
     shape = site.shape_of(next(call.results()))
+    if dict(call.attributes).get("data_format", "NHWC") != "NHWC":
+        return None
     if len(varying) != 1 or shape is None or site.shape_of(nodes[varying[0]]) != shape:
         return None
     others = [site.shape_of(node) for i, node in enumerate(nodes) if i != varying[0]]
