@@ -102,7 +102,9 @@ class Malformed:
 
         spec = operator_spec(self.operator)
         assert spec is not None
-        return spec.is_stateful and not any(self.attributes.get(name) for name in ("seed", "seed2"))
+        is_seeded = any(self.attributes.get(name) for name in ("seed", "seed2"))
+        is_noisy = not self.attributes.get("uniform_noise", True) or self.attributes.get("noise") == "gaussian"
+        return (spec.is_stateful and not is_seeded) or is_noisy  # beyond the edge of a picture
 
     def sql(self) -> str:
         """The call as a statement that can be run by itself."""
