@@ -238,10 +238,12 @@ def choices(case: Case) -> Iterator[frozenset[str]]:
         yield from map(frozenset, combinations(names, size))
 
 
-def variants(case: Case, vary: frozenset[str]) -> Iterator[Case]:
+def variants(case: Case, vary: frozenset[str], *, has_singles: bool = False) -> Iterator[Case]:
     """The case with other shapes, once each; which of them are valid calls only trying tells.
 
-    Each is tried with single elements for some inputs, too, which a kernel may repeat for all of another's.
+    Args:
+      has_singles: whether each comes with single elements for some inputs, too, which a kernel may repeat for all of
+        another's.
     """
     everything = frozenset(case.inputs)
     changes: Sequence[tuple[frozenset[str], Callable[[tuple[int, ...]], tuple[int, ...]]]] = [
@@ -257,9 +259,8 @@ def variants(case: Case, vary: frozenset[str]) -> Iterator[Case]:
         (everything - vary, lambda shape: ()),
     ]
     seen = set()
-    for (names, change), single in product(
-        changes, (frozenset(), vary, everything - vary, frozenset(sorted(vary)[:1]))
-    ):
+    singles = (frozenset(), vary, everything - vary, frozenset(sorted(vary)[:1])) if has_singles else (frozenset(),)
+    for (names, change), single in product(changes, singles):
         made = _changed(case, names, lambda draw, change=change: replace(draw, shape=change(draw.shape)))  # type: ignore[misc]
         made = _changed(made, single, lambda draw: replace(draw, shape=(1,) * len(draw.shape)))
         key = str(made.inputs)

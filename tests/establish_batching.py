@@ -194,7 +194,7 @@ def _gather(case: Any, evidence: Any, wrong: set[str], *, is_plain: bool) -> Non
 
     for vary in choices(case):
         known = evidence[tuple(name for name in case.inputs if name in vary)]
-        for variant in [case] if is_plain else [*variants(case, vary), *other_dtypes(case)]:
+        for variant in [case] if is_plain else [*variants(case, vary, has_singles=True), *other_dtypes(case)]:
             _weigh(variant, vary, known, wrong)
         for name, value, variant in [] if is_plain else other_attributes(case):
             _weigh(variant, vary, known, wrong, (name, value))
