@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +17,7 @@ from tfsql.bind.calls import HostCalls
 from tfsql.bind.forms import OPERATOR_PREFIX, function_name, has_star, is_operator_name, is_row, row_elements
 from tfsql.bind.functions import inline, lacks_argument
 from tfsql.bind.grammar import first_token, parse
+from tfsql.bind.hints import as_operator
 from tfsql.bind.literals import from_array, weak_constant
 from tfsql.bind.parameters import as_array, engine_value, is_small_float
 from tfsql.bind.records import Bound, Environment, KernelUse, View
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 MAX_VIEW_DEPTH = 32
 MAX_FUNCTION_DEPTH = 32
-# tf.reduce_mean is the operator Mean.
-_REDUCE = re.compile(r"^reduce_?(?=(?:all|any|max|mean|min|prod|sum)$)", re.IGNORECASE)
 _OPAQUE = (exp.Identifier, exp.Literal, exp.DataType, exp.Column, exp.Star, exp.Columns, exp.Var, exp.Placeholder)
 
 
@@ -136,7 +134,7 @@ class StatementBinder:
 
         bare = name[len(OPERATOR_PREFIX) :]
         if op_def(bare) is None or not name.startswith(OPERATOR_PREFIX):
-            hint = did_you_mean(_REDUCE.sub("", bare), wrapped_names())
+            hint = did_you_mean(as_operator(bare), wrapped_names())
             raise BindError(f"No operator {name}", hint=hint and hint.replace("mean ", f"mean {OPERATOR_PREFIX}"))
         return allowed_operator(bare, name, trust=self.environment.trust)
 

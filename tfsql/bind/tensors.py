@@ -14,6 +14,7 @@ from tfsql.bind.arguments import ArgumentError, Arguments, match_arguments
 from tfsql.bind.forms import OPERATOR_PREFIX, as_struct, function_name, has_star, is_operator_name, is_row, row_elements
 from tfsql.bind.functions import COPY_OF
 from tfsql.bind.helpers import HELPERS
+from tfsql.bind.hints import tensor_hint
 from tfsql.bind.literals import (
     NotConstantError,
     field_name,
@@ -64,18 +65,6 @@ class Arithmetic:
     integers_as: str | None = None
     float_op: str | None = None
 
-
-# How a value that is no tensor becomes one, by its SQL type.
-_NUMBER_OF = {
-    "DATE": "epoch(x) is its seconds since 1970, year(x), month(x) and dayofyear(x) are its parts",
-    "TIMESTAMP": "epoch(x) is its seconds since 1970, date_part('hour', x) one of its parts",
-    "TIMESTAMP WITH TIME ZONE": "epoch(x) is its seconds since 1970, date_part('hour', x) one of its parts",
-    "TIME": "epoch(x) is its seconds since midnight",
-    "INTERVAL": "epoch(x) is its seconds",
-    "JSON": "Cast it: x::FLOAT, or x::FLOAT[] where it is a list",
-    "MAP": "map_values(x) is the list of its values, x['name'] one of them",
-    "UUID": "Cast it: x::VARCHAR",
-}
 
 ARITHMETIC: dict[type[exp.Expr], Arithmetic] = {
     exp.Add: Arithmetic("AddV2"),
@@ -541,7 +530,7 @@ class TensorBinder:
         if tensor is None:
             raise TypeMismatchError(
                 f"{_shown(sql)} is {display(kind)}, which is no tensor",
-                hint=_NUMBER_OF.get(display(kind).split("(")[0], "A tensor is a number, a string or an array of them"),
+                hint=tensor_hint(kind),
             )
         return Leaf(cast_for_tensor(sql, kind), tensor, id(scope))
 
